@@ -281,7 +281,7 @@ def test_the_history_of_many_rounds_is_bounded_and_no_move_but_the_next_round_re
 
 def test_an_operation_repeated_under_its_number_repeats_its_first_answer(bench: Bench) -> None:
     move = scripts.load("request", clock=bench.ledger.clock)
-    options = '{"lane":"bulk","delay_s":0,"deadline_s":1,"gate":{"interval":100,"max_calls":9}}'
+    options = '{"lane":"bulk","delay_s":0,"deadline_s":1,"gate":"{\\"interval\\":100,\\"max_calls\\":9}"}'
     first = move.run(bench.client, bench.p, "caller", 1, options, f"{PROJECT}/a")
     bench.settle(bench.take(), "deleted")
     assert move.run(bench.client, bench.p, "caller", 1, options, f"{PROJECT}/a") == first
@@ -290,7 +290,7 @@ def test_an_operation_repeated_under_its_number_repeats_its_first_answer(bench: 
 
 def test_an_operation_that_arrives_after_its_successor_does_nothing(bench: Bench) -> None:
     move = scripts.load("request", clock=bench.ledger.clock)
-    options = '{"lane":"bulk","delay_s":0,"deadline_s":1,"gate":{"interval":100,"max_calls":9}}'
+    options = '{"lane":"bulk","delay_s":0,"deadline_s":1,"gate":"{\\"interval\\":100,\\"max_calls\\":9}"}'
     move.run(bench.client, bench.p, "caller", 2, options, f"{PROJECT}/a")
     assert move.run(bench.client, bench.p, "caller", 1, options, f"{PROJECT}/b") == b'{"stale":true}'
     assert f"{PROJECT}/b" not in bench.indexes()

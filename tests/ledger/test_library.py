@@ -24,7 +24,7 @@ from worker.model.target import Target
 STEPS = 250
 OF_THIS_MOMENT = {"taken", "expires", "redis_ms"}  # of a lease
 APART = ("ops", "damaged")  # answers that are kept, each is compared when it comes; and what has the server's own time
-ONCE = {"DROPPED"}  # made at the first call, and the same for all
+ONCE = {"DROPPED", "knobs", "kinds_of_knobs"}  # made at the first call, and the same for all
 
 
 def functions(client: redis.Redis) -> set[str]:

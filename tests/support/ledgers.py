@@ -115,11 +115,15 @@ class Bench:
 
     def settle(self, lease: Lease, to: str = "deleted", **more: Any) -> str | None:
         """Settle a lease the way an executor would after one DELETE, unless told otherwise."""
+        return self.turn(self.settlement(lease, to, **more), want=False).settled
+
+    @staticmethod
+    def settlement(lease: Lease, to: str = "deleted", **more: Any) -> Settlement:
+        """How an executor would settle it."""
         signal = more.pop("signal", GateSignal("ok", key="k1", ms=50, probe=lease.probe))
         fields: dict[str, Any] = {"called": True, "used": True, "ms": 50.0, "status": 200, "policy_text": POLICY_TEXT}
         fields |= {"attempt": {"status": 200, "outcome": to}} | more
-        settlement = Settlement(ref=lease.ref, token=lease.token, to=to, signal=signal, **fields)
-        return self.turn(settlement, want=False).settled
+        return Settlement(ref=lease.ref, token=lease.token, to=to, signal=signal, **fields)
 
     def open(self) -> None:
         """Make the key a known good one, so that the gate asks for no probe."""

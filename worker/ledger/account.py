@@ -10,7 +10,7 @@ from worker.ledger.pseudonyms import Pseudonyms
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
 from worker.ledger.script_runner import ScriptRunner
-from worker.ledger.types import GatePolicy
+from worker.ledger.types import GatePolicy, compact
 
 ROOM_CHECK_S = 1.0  # how long "there is room" is believed
 BEGINNING = {"ops": "0", "idem": "0", Key.POLICY_TEXTS_WANTED: "0"}
@@ -24,7 +24,7 @@ class AccountLedger(ScriptRunner):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.gate_options = asdict(self.policy)  # the gate's knobs as the scripts take them
+        self.gate_options = compact(asdict(self.policy))  # the gate's knobs as the scripts take them
         self.strays: set[str] = set()  # projects that this process's settings give to another account: not to be taken
         self.users = Pseudonyms(self.client, self.account, self.keys)
         self._room_checked = -ROOM_CHECK_S

@@ -5,6 +5,7 @@ No process keeps a count of its own: nothing is lost with one, and nothing has t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,6 +17,8 @@ from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
 
 BOUNDS_MS: Final = (10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000)  # as in lua/_counters.lua
+
+_NOT_ADDED_UP = "n:"  # fields of the gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,13 @@ def read(client: redis.Redis, prefix: str) -> Counters:
     pipe = client.pipeline(transaction=True)
     pipe.hgetall(prefix + Key.COUNTERS)
     pipe.get(prefix + Key.WAKEUP_COUNT)
-    raw, wakeups = read_redis(pipe.execute)
-    return _parsed({name: values.whole(number) for name, number in values.texts(raw).items()}, values.whole(wakeups))
+    pipe.hgetall(prefix + Key.GATE)
+    raw, wakeups, gate = read_redis(pipe.execute)
+    counted = Counter({name: values.whole(number) for name, number in values.texts(raw).items()})
+    for name, number in values.texts(gate).items():  # what turns counted in the last second: see `lua/take.lua`
+        if name.startswith(_NOT_ADDED_UP):
+            counted[name.removeprefix(_NOT_ADDED_UP)] += values.whole(number)
+    return _parsed(counted, values.whole(wakeups))
 
 
 def _parsed(raw: Mapping[str, int], wakeups: int) -> Counters:

@@ -80,7 +80,7 @@ def drop(ledger: Ledger, names: Iterable[str], **who: Unpack[Who]) -> list[tuple
 
 def check(ledger: Ledger, names: Iterable[Target | bytes] = (), *, keys: bool = False) -> None:
     """Put right or aside what does not fit together: of these deletions; with `keys`, of the account's own keys."""
-    options = {"lease": ledger.gate_options["lease"]}
+    options = {"lease": ledger.policy.lease}
     for _ in ledger.in_batches("check", options, names):
         pass
     if keys:  # after what was put aside: a replay may have waited for nothing else

@@ -16,8 +16,8 @@
 local MINUTE = 60000
 local raw_time, ledger_time, last_time  -- Redis's clock; the ledger's time; the same when a worker last looked, or nil
 local agreed, looked                    -- do the clocks agree; did a worker look within the last minute, by either clock
-local kept_raw, kept_ahead, to_check    -- as the hash has them
-each_call(function() raw_time, ledger_time, last_time, agreed, looked, kept_raw, kept_ahead, to_check = nil end)
+local kept_read, kept_raw, kept_ahead, to_check    -- as the hash has them, once it was read
+each_call(function() raw_time, ledger_time, last_time, agreed, looked, kept_read, kept_raw, kept_ahead, to_check = nil end)
 
 -- The caller's clock, or MetaStudio's: whichever is nearer to Redis's. nil: the caller named none.
 local function callers_clock(raw)
@@ -31,20 +31,30 @@ end
 
 local function within_a_minute(passed) return passed ~= nil and passed >= 0 and passed <= MINUTE end
 
+-- What was written down last: needed only where clocks disagree, or by whoever writes it down anew.
+local function read_kept()
+  if kept_read then return end
+  local v, theirs = redis.call('HMGET', K.clock, 'raw', 'ahead', 'check'), callers_clock(raw_time)
+  kept_read, kept_raw, kept_ahead, to_check = true, number(v[1]), number(v[2]), v[3] or nil
+  if not kept_ahead then kept_raw = nil end
+  last_time = kept_raw and kept_raw - kept_ahead
+  looked = within_a_minute(kept_raw and raw_time - kept_raw) or within_a_minute(last_time and theirs and theirs - last_time)
+end
+
 -- later: for whoever only writes down when something may begin. Of two clocks that disagree, and nobody looked, the
 -- later one: redate.lua will put it right. Everybody else takes the earlier one.
 local function clock(later)
   if ledger_time then return ledger_time end
   local raw = redis_time()
   local theirs = callers_clock(raw)
-  local v = redis.call('HMGET', K.clock, 'raw', 'ahead', 'check')
-  kept_raw, kept_ahead, to_check = number(v[1]), number(v[2]), v[3] or nil
-  if not kept_ahead then kept_raw = nil end
-  local passed = kept_raw and raw - kept_raw
   raw_time, agreed = raw, not theirs or math.abs(raw - theirs) <= MINUTE
-  last_time = kept_raw and kept_raw - kept_ahead
-  looked = within_a_minute(passed) or within_a_minute(last_time and theirs and theirs - last_time)
-  if agreed or not kept_raw then ledger_time = raw
+  if agreed then
+    ledger_time = raw
+    return raw
+  end
+  read_kept()
+  local passed = kept_raw and raw - kept_raw
+  if not kept_raw then ledger_time = raw
   elseif within_a_minute(passed) then ledger_time = last_time + passed
   elseif later and not looked then ledger_time = math.max(raw, theirs)
   else ledger_time = last_time + math.max(0, math.min(passed, theirs - last_time)) end
@@ -59,6 +69,7 @@ end
 
 -- A program that is no worker wrote dates. If no worker looked lately, the next one checks whether they were right.
 local function note_writing()
+  read_kept()
   if not kept_raw then redis.call('HSET', K.clock, 'raw', string.format('%.0f', raw_time), 'ahead', 0)
   elseif not looked and not to_check then redis.call('HSET', K.clock, 'check', '1 0') end
 end

@@ -10,7 +10,10 @@
 -- The words are of fixed sets: no id, code or message ever becomes a field.
 local BOUNDS = { 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000 }
 
-local function count(field, n) redis.call('HINCRBY', K.counters, field, n or 1) end
+local count_later  -- of a move that adds up what many of its kind count; see take.lua
+local function count(field, n)
+  if count_later then count_later(field, n or 1) else redis.call('HINCRBY', K.counters, field, n or 1) end
+end
 
 local function count_call(outcome, took)
   local bound = 'inf'
@@ -21,7 +24,7 @@ local function count_call(outcome, took)
     end
   end
   count('call ' .. outcome .. ' ' .. bound)
-  count('ms ' .. outcome, string.format('%.0f', took))
+  count('ms ' .. outcome, math.floor(took + 0.5))
 end
 
 -- An end, or a person's act on a dead letter; `why`: its cause or evidence.

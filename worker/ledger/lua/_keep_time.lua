@@ -43,15 +43,19 @@ end
 
 local function keep_time()
   local now = clock()
-  local ahead = math.floor(raw_time - now + 0.5)
+  local ahead, since = math.floor(raw_time - now + 0.5), raw_time - num('clock_kept', 0)
+  if agreed and since >= 0 and since < OFTEN then return end
+  read_kept()
   if kept_raw and math.abs(raw_time - kept_raw) < OFTEN and kept_ahead == ahead then return end
   redis.call('HSET', K.clock, 'raw', ms(raw_time), 'ahead', ahead)
+  if ahead == 0 then put('clock_kept', raw_time) else drop('clock_kept') end
   if agreed and (kept_ahead or 0) ~= 0 and now > last_time then lengthen_leases(now - last_time) end
   if not last_time or now >= last_time - BACK then return end
   to_check = '1 0'
   redis.call('HSET', K.clock, 'check', to_check)
   redis.call('HSET', K.receipts_chain, 'turned', ms(now))
   redis.call('DEL', K.wakeups_in_flight, K.waiting_executors)
+  drop('called_until')
   mend_gate(now, last_time - now)
   mend_leases(now)
   for _, index in ipairs(DATED) do

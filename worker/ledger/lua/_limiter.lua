@@ -6,7 +6,7 @@
 --   share, slow, throttled_until, throttles, throttled_at    how far below the limit we stay, and what 429s taught us
 --   call_ms              moving average of a call's length
 --   prepare_ms           how long what is asked right before a DELETE takes, nine times of ten
-local spacing, spacing_of_all, long, young, full, window_opens, next_slot, record_departure, guess_preparation, record_preparation, lasts, early, without_place, reserve, depart, throttle, recover
+local spacing, spacing_of_all, long, young, running, one_more_runs, full, window_opens, next_slot, record_departure, guess_preparation, record_preparation, lasts, early, without_place, reserve, depart, throttle, recover
 do
 
 local START_SHARE, MOST_SHARE, LEAST_SHARE = 0.985, 0.99, 0.90
@@ -29,10 +29,18 @@ local LONG, OLD_MOST = 1000, 6  -- ms, calls
 function lasts(cfg) return num('call_ms', 0) + num(own(cfg, 'prepare_ms'), 0) end
 function long(cfg) return math.max(LONG, 5 * num('call_ms', 0)) end
 function young(now, cfg) return redis.call('ZCOUNT', K.running, ms(now + cfg.lease - long(cfg)), '+inf') end
+local runs  -- how many are leased, once it was counted
+each_call(function() runs = nil end)
+function running()
+  runs = runs or redis.call('ZCARD', K.running)
+  return runs
+end
+function one_more_runs() runs = runs and runs + 1 end
+local function most_at(cfg, pace) return math.min(cfg.max_calls, 4 + math.ceil(2 * lasts(cfg) / pace)) end
 function full(now, cfg)
-  local most = math.min(cfg.max_calls, 4 + math.ceil(2 * lasts(cfg) / spacing_of_all(cfg)))
-  local running = redis.call('ZCARD', K.running)
-  if running < most or running >= most + OLD_MOST then return running >= most end
+  if running() < most_at(cfg, spacing(cfg)) then return false end
+  local most = most_at(cfg, spacing_of_all(cfg))
+  if runs < most or runs >= most + OLD_MOST then return runs >= most end
   return young(now, cfg) >= most
 end
 
@@ -43,26 +51,31 @@ end
 -- one, after the one that stands in its place. Of a pace of more than PLACES calls a second only each so many-th has a
 -- place. A call before which something is asked has a slot from its take on, and its place right before it leaves (see
 -- depart()).
+local a_second, watched, left_at, put_left
+do
 local PLACES, WIDTH, WHEN_LEFT = 32, 14, ',%013.0f'
-local function a_second(cfg) return math.max(1, math.floor(1000 / cfg.interval + 0.5)) end
+function a_second(cfg) return math.max(1, math.floor(1000 / cfg.interval + 0.5)) end
 local function each_place(cfg) return math.ceil(a_second(cfg) / PLACES) end
 local function places(cfg) return math.ceil(a_second(cfg) / each_place(cfg)) end
+-- Does the call still stand in its place, or another one by now?
+function watched(cfg, nth) return nth > num(own(cfg, 'nth'), 0) - places(cfg) * each_place(cfg) end
 
 -- Where the call stands in `left`; nil: it has no place.
 local function place(cfg, nth)
   local each = each_place(cfg)
   if nth % each == 0 then return nth / each % places(cfg) * WIDTH end
 end
-local function left_at(cfg, nth)
+function left_at(cfg, nth)
   local at = place(cfg, nth)
   return at and number(string.sub(read_gate()[own(cfg, 'left')] or '', at + 2, at + WIDTH), 0) or 0
 end
-local function put_left(cfg, nth, when)
+function put_left(cfg, nth, when)
   local at, size = place(cfg, nth), places(cfg) * WIDTH
   if not at then return end
   local left = read_gate()[own(cfg, 'left')] or ''
   if #left ~= size then left = string.sub(left .. string.rep(string.format(WHEN_LEFT, 0), places(cfg)), 1, size) end
   put(own(cfg, 'left'), string.sub(left, 1, at) .. string.format(WHEN_LEFT, when) .. string.sub(left, at + WIDTH + 1))
+end
 end
 
 local MOST_ROOM = 0.3  -- of a second: whoever is slowed down is so by the spacing
@@ -94,7 +107,7 @@ end
 -- the server so much later. Nothing was sent: nil, and its place is free.
 local ON_THE_WAY = 50  -- ms, at most: a slow answer is no late arrival
 function record_departure(cfg, nth, taken, late, took)
-  if nth <= num(own(cfg, 'nth'), 0) - places(cfg) * each_place(cfg) then return end  -- another call stands there by now
+  if not watched(cfg, nth) then return end
   if not late then return put_left(cfg, nth, 0) end
   local longer = math.max(0, math.min(ON_THE_WAY, took - num('call_ms', took)))
   put_left(cfg, nth, taken + late + longer)

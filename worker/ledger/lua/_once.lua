@@ -13,7 +13,17 @@
 -- address and no version is of version 1.
 --include _outbox
 local options
-each_call(function() options = cjson.decode(ARGV[3]) end)
+local knobs, kinds_of_knobs = {}, 0  -- of gates (options.gate), by their text: it is the same from call to call
+each_call(function()
+  options = cjson.decode(ARGV[3])
+  local text = options.gate
+  if not text then return end
+  if not knobs[text] then
+    if kinds_of_knobs == 20 then knobs, kinds_of_knobs = {}, 0 end
+    knobs[text], kinds_of_knobs = cjson.decode(text), kinds_of_knobs + 1
+  end
+  options.gate = knobs[text]
+end)
 
 -- body(now): what the move answers, but for the time. unless(): an answer in its place, or nil. later: see clock().
 local function once(body, unless, later)

@@ -139,8 +139,7 @@ end
 -- Do the heads fail, or go unanswered for longer than calls take here?
 function heads_are_bad(now, cfg)
   if num(own(cfg, 'failing'), 0) >= 2 then return true end
-  local running = redis.call('ZCARD', K.running)
-  return running >= 2 and running - young(now, cfg) >= 2
+  return running() >= 2 and running() - young(now, cfg) >= 2
 end
 
 end

@@ -82,14 +82,14 @@ local function withdrawal(r)
   return table_of(line or '') or {}
 end
 
--- r: the record as it is now; s: the settlement (see _settle.lua), or who ended it: by, why; look: the X-Request-Id of a recheck. event: if it is
+-- r: the record as it is now; s: the settlement (see _settle.lua), or who ended it: by, why; look: the X-Request-Id of a recheck; alone: it has no erasure. event: if it is
 -- no end
 local function receipt(ref, now, state, r, s, event)
   if not RECEIPTED[state] and not event then return end
   local function of(name) return r[name] or '' end
   local round, calls = r[F.round] or '1', r[F.calls] or '0'
   s = s or {}
-  local whole = redis.call('HMGET', erasure(ref), E.verdict, E.inventory, E.parts)
+  local whole = s.alone and {} or redis.call('HMGET', erasure(ref), E.verdict, E.inventory, E.parts)
   local attempt = s.attempt
   local who = s.withdrawn and withdrawal(r) or s
   if not attempt and calls ~= '0' then attempt = last_attempt(r, round) end

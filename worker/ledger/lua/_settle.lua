@@ -29,6 +29,7 @@ local function finish(ref, r, now, to, why, settlement, event)
     emit(now, 'deletion.' .. to, { ref = ref, why = why, requested = r[F.requested_at], round = r[F.round], run = r[F.run] })
   end
   erasure_follows(ref, r, to, now, settlement)
+  if settlement then settlement.alone = OPEN[from] and not r[F.round] and not settlement.erasure end  -- its first end
   receipt(ref, now, to, after, settlement, event)
 end
 

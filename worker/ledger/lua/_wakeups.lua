@@ -63,8 +63,10 @@ local function next_look(now, cfg, key)
   return soonest
 end
 
--- Whether an executor is to be called now.
+-- Whether an executor is to be called now. What each turn needs to know, whether one was called, is in the gate, too.
 local function executor_wanted(now, cfg, key)
+  local called = num('called_until', 0)
+  if called > now and called <= now + WAKEUP then return false end
   if executors_waiting(now) > 0 then return false end
   if redis.call('ZCOUNT', K.wakeups_in_flight, '(' .. ms(now), ms(now + WAKEUP * 2 ^ MOST_LOST)) > 0 then return false end
   local at = next_look(now, cfg, key)
@@ -78,11 +80,13 @@ local function notify(now, cfg, key)
   local lost = redis.call('ZCARD', K.wakeups_in_flight)
   local wakeup = tostring(redis.call('INCR', K.wakeup_count))
   redis.call('ZADD', K.wakeups_in_flight, ms(now + WAKEUP * 2 ^ lost), wakeup)
+  put('called_until', now + WAKEUP)
   return wakeup
 end
 
 -- A wake-up reached an executor: messages go through.
 local function wakeup_arrived(now, wakeup)
+  drop('called_until')
   redis.call('ZREM', K.wakeups_in_flight, wakeup)
   redis.call('ZREMRANGEBYSCORE', K.wakeups_in_flight, '-inf', ms(now))
 end

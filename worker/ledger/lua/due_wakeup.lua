@@ -22,5 +22,6 @@ return once(function(now)
   if ends and (not answer.next or ends < answer.next) then answer.next = ends end
   local replays = redis.call('ZRANGE', K.replays_feeding, 0, 9)
   if #replays > 0 then answer.replays = replays end
+  write_gate()
   return answer
 end)

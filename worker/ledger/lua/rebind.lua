@@ -5,7 +5,7 @@
 --            _audit.lua), plan: true only looks)
 --   returns  {"now", "was": the address before, if any, "bound": whether it is the new one now,
 --             "waits": {pending, running, held, dead}: how many}
---   What the gate knows of the old address is forgotten, but for an operator's pause.
+--   What the gate knows of the old address is forgotten, but for an operator's pause, and what is counted.
 --include _clock
 --include _account
 --include _once
@@ -15,7 +15,7 @@ local function forget_gate()
   for _, name in ipairs(redis.call('HKEYS', K.gate)) do
     local family = string.match(name, '^nth:(.+)')
     if family then redis.call('DEL', K.failing_of .. family) end
-    if not string.match(name, '^paused') then redis.call('HDEL', K.gate, name) end
+    if not string.match(name, '^paused') and not string.match(name, '^n:') then redis.call('HDEL', K.gate, name) end
   end
   redis.call('DEL', K.closures, K.probes, K.failing, K.forbidden)
 end

@@ -12,6 +12,7 @@ local LIMIT = 500
 
 return once(function(now)
   local answer = { redated = 0 }
+  read_kept()
   local which, skipped = string.match(to_check or '', '^(%d+) (%d+)$')
   local index = DATED[tonumber(which or nil)]
   if not index then redis.call('HDEL', K.clock, 'check') end

@@ -20,6 +20,7 @@
 --include _places
 --include _history
 --include _counters
+--within
 --include _groups
 --include _round
 --include _marks

@@ -41,6 +41,21 @@ local cfg
 each_call(function() cfg = options.gate end)
 --include _pick
 
+-- What turns count waits in the gate, which they write anyway, and is added up once a second.
+local COUNTED_EVERY = 1000  -- ms
+each_call(function() count_later = function(field, n) put('n:' .. field, num('n:' .. field, 0) + n) end end)
+local function add_up(now)
+  if math.abs(now - num('counted_at', 0)) < COUNTED_EVERY then return end
+  for name in pairs(read_gate()) do
+    local field = string.match(name, '^n:(.*)')
+    if field then
+      redis.call('HINCRBY', K.counters, field, ms(num(name, 0)))
+      drop(name)
+    end
+  end
+  put('counted_at', now)
+end
+
 local function skew_ago(now) return read_gate().skew and math.max(0, now - num('skew_at', 0)) end
 
 local function lease(c, now)
@@ -51,6 +66,7 @@ local function lease(c, now)
   local unsent = c.owner_lookup or c.names or n(F.lookup_count) > 0 or r[F.cancel_requested] or inventory or r[F.parent]
   transition(ref, r, 'running', now + cfg.lease, { [F.lease_token] = options.token, [F.worker] = options.worker,
     [F.taken_at] = ms(now), [F.previous_due] = ms(c.due or now), [F.unsent] = unsent and '1' or nil })
+  one_more_runs()
   return {
     ref = ref, lane = lane, round = tonumber(r[F.round] or '1'), attempts_used = n(F.attempts_used), calls = n(F.calls),
     not_deletable_count = n(F.not_deletable_count), refused_count = n(F.refused_count), lookup_count = n(F.lookup_count),
@@ -120,7 +136,8 @@ end
 -- what was chosen; where none may go yet, the one with the least to wait.
 local function next_turn(now)
   local verdict, detail, its, chosen, none = 'none', nil, cfg, {}, full(now, cfg)
-  for _, each in ipairs(waiting_kinds(cfg)) do
+  local i, each = 1, cfg
+  while each do  -- the jobs are first: whether other kinds wait is asked only where these do not go
     local may, more = admit(now, each, options.key)
     if may == 'key' or may == 'try' then return may, more, each, {} end
     if may == 'go' and not none then
@@ -131,6 +148,8 @@ local function next_turn(now)
       and (next_look_of(now, each, options.key) or math.huge) <= now + more then
       verdict, detail, its = may, more, each
     end
+    i = i + 1
+    each = waiting_kinds(cfg)[i]
   end
   return verdict, detail, its, chosen
 end
@@ -166,7 +185,8 @@ return once(function(now)
     if not answer.go.unsent then ahead, answer.go.call_seq = depart(now, its, ahead) end
     answer.go.ahead_s = ahead / 1000
     -- When a call outlasts a slot, the next slot needs another executor.
-    if not chosen.tries and (num('call_ms', cfg.interval) + num('prepare_ms', 0)) * 1.3 > spacing_of_all(cfg) then answer.wakeup = notify(now, cfg, options.key) end
+    local takes = (num('call_ms', cfg.interval) + num('prepare_ms', 0)) * 1.3
+    if not chosen.tries and (takes > spacing(cfg) or takes > spacing_of_all(cfg)) then answer.wakeup = notify(now, cfg, options.key) end
   elseif chosen.try then
     answer.try = chosen.try
     answer.wakeup = notify(now, cfg, options.key)
@@ -191,6 +211,7 @@ return once(function(now)
     answer.next = at and tonumber(ms(at))
     answer.erasures = redis.call('ZCOUNT', K.erasures, '-inf', ms(now)) > 0 or nil
   end
+  add_up(now)
   write_gate()
   return answer
 end)
