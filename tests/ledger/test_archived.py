@@ -248,7 +248,7 @@ def test_holds_and_acts_on_dead_letters_find_its_state(bench: Bench) -> None:
     assert bench.holds.add([a], why="T-1", by="ann") == [(a, "deleted")]
     assert bench.ledger.discard([a], why="T-1", by="ann") == [(a, "deleted")]
     assert bench.ledger.restore([a], why="T-1", by="ann") == [(a, "deleted")]
-    assert bench.request("a", force=True) == ["=pending"]
+    assert bench.request("a", force=True) == ["=held"]
     bench.pass_time(10)
     assert bench.turn().lease is None
     assert bench.state("a") == "held", "the hold that came while it was archived"
