@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from worker.execution.app_context import AppContext
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
+from worker.ledger.values import texts, whole
 from worker.model.states import State
 
 MINUTES = 60
@@ -58,10 +59,12 @@ def last_hour(app: AppContext, now: float) -> Hour:
     pipe = app.redis.pipeline(transaction=False)
     for account in app.settings.accounts:
         for hour in (last // 60 - 1, last // 60):
-            pipe.hgetall(f"{app.keys.account(account)}{Key.ENDS}{hour}")  # see `lua/_settle.lua`
+            pipe.hgetall(f"{app.keys.account(account)}{Key.ENDS}{hour}")  # see `lua/_counters.lua`
+        pipe.hgetall(app.keys.account(account) + Key.GATE)  # `e:`: not there yet
     counted: Counter[str] = Counter()  # by minute and state: `29922070 deleted`
     for fields in read_redis(pipe.execute):
-        counted.update({name.decode(): int(number) for name, number in fields.items()})
+        for name, number in texts(fields).items():
+            counted[name.removeprefix("e:")] += whole(number)
     return Hour(tuple(_minute(counted, number) for number in range(last - MINUTES + 1, last + 1)))
 
 

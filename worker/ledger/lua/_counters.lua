@@ -12,7 +12,7 @@ local BOUNDS = { 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 6000
 
 local count_later  -- of a move that adds up what many of its kind count; see take.lua
 local function count(field, n)
-  if count_later then count_later(field, n or 1) else redis.call('HINCRBY', K.counters, field, n or 1) end
+  if count_later then count_later('n:' .. field, n or 1) else redis.call('HINCRBY', K.counters, field, n or 1) end
 end
 
 local function count_call(outcome, took)
@@ -35,8 +35,12 @@ local function count_end(from, to, why)
   else count('deletion.' .. to) end
 end
 
+local function add_to_minute(field, n)
+  local hour = K.ends .. math.floor(tonumber(string.match(field, '^%d+')) / 60)
+  if redis.call('HINCRBY', hour, field, n) == tonumber(n) then redis.call('PEXPIRE', hour, 7200000) end  -- no promise
+end
+
 local function count_minute(now, to)
-  local minute = math.floor(now / 60000)
-  local hour = K.ends .. math.floor(minute / 60)
-  if redis.call('HINCRBY', hour, minute .. ' ' .. to, 1) == 1 then redis.call('PEXPIRE', hour, 7200000) end  -- no promise
+  local field = math.floor(now / 60000) .. ' ' .. to
+  if count_later then count_later('e:' .. field, 1) else add_to_minute(field, 1) end
 end

@@ -43,12 +43,13 @@ end
 
 local function keep_time()
   local now = clock()
-  local ahead, since = math.floor(raw_time - now + 0.5), raw_time - num('clock_kept', 0)
-  if agreed and since >= 0 and since < OFTEN then return end
+  local ahead, by_gate = math.floor(raw_time - now + 0.5), not kept_read
+  local since = by_gate and raw_time - num('clock_kept', 0)
+  if since and agreed and since >= 0 and since < OFTEN then return end
   read_kept()
   if kept_raw and math.abs(raw_time - kept_raw) < OFTEN and kept_ahead == ahead then return end
   redis.call('HSET', K.clock, 'raw', ms(raw_time), 'ahead', ahead)
-  if ahead == 0 then put('clock_kept', raw_time) else drop('clock_kept') end
+  if by_gate and ahead == 0 then put('clock_kept', raw_time) elseif by_gate then drop('clock_kept') end
   if agreed and (kept_ahead or 0) ~= 0 and now > last_time then lengthen_leases(now - last_time) end
   if not last_time or now >= last_time - BACK then return end
   to_check = '1 0'

@@ -7,22 +7,21 @@ local DROPPED
 -- written here, at once. Returns the record as it is then.
 local function transition(ref, r, to, score, fields, more)
   DROPPED = DROPPED or DROPPED_ON
-  local k, after, changes, gone, set, dropped = record(ref), {}, {}, {}, {}, DROPPED[to]
+  local k, changes, gone, set, dropped = record(ref), {}, {}, {}, DROPPED[to]
   for name, value in pairs(more and more.learnt or {}) do changes[name] = not dropped[name] and value end
-  for name, value in pairs(r) do
-    after[name] = value
+  for name in pairs(r) do
     if dropped[name] then changes[name] = false end
   end
   for name, value in pairs(fields or {}) do changes[name] = value end
   changes[F.state] = to
   for name, value in pairs(changes) do
-    if value then set[#set + 1], set[#set + 2], after[name] = name, value, tostring(value)
-    elseif r[name] then gone[#gone + 1], after[name] = name, nil end
+    if value then set[#set + 1], set[#set + 2], changes[name] = name, value, tostring(value)
+    elseif r[name] then gone[#gone + 1] = name end
   end
   redis.call('ZREM', index_of(r[F.state], r[F.lane], ref), ref)
   if #gone > 0 then redis.call('HDEL', k, unpack(gone)) end
   redis.call('HSET', k, unpack(set))
   count_part(ref, r[F.state], to)
   redis.call('ZADD', index_of(to, more and more.lane or r[F.lane], ref), ms(score), ref)
-  return after
+  return setmetatable(changes, { __index = r })  -- what is gone is false
 end

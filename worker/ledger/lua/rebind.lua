@@ -15,7 +15,7 @@ local function forget_gate()
   for _, name in ipairs(redis.call('HKEYS', K.gate)) do
     local family = string.match(name, '^nth:(.+)')
     if family then redis.call('DEL', K.failing_of .. family) end
-    if not string.match(name, '^paused') and not string.match(name, '^n:') then redis.call('HDEL', K.gate, name) end
+    if not string.match(name, '^paused') and not string.match(name, '^[ne]:') then redis.call('HDEL', K.gate, name) end
   end
   redis.call('DEL', K.closures, K.probes, K.failing, K.forbidden)
 end

@@ -43,13 +43,14 @@ each_call(function() cfg = options.gate end)
 
 -- What turns count waits in the gate, which they write anyway, and is added up once a second.
 local COUNTED_EVERY = 1000  -- ms
-each_call(function() count_later = function(field, n) put('n:' .. field, num('n:' .. field, 0) + n) end end)
+each_call(function() count_later = function(name, n) put(name, num(name, 0) + n) end end)
 local function add_up(now)
   if math.abs(now - num('counted_at', 0)) < COUNTED_EVERY then return end
   for name in pairs(read_gate()) do
-    local field = string.match(name, '^n:(.*)')
-    if field then
-      redis.call('HINCRBY', K.counters, field, ms(num(name, 0)))
+    local what, field = string.match(name, '^([ne]):(.*)')
+    if what then
+      local n = ms(num(name, 0))
+      if what == 'e' then add_to_minute(field, n) else redis.call('HINCRBY', K.counters, field, n) end
       drop(name)
     end
   end

@@ -48,6 +48,7 @@ class GateField(StrEnum):
     SERVED = "served:<project>", "when one of its deletions was last called for, while there is such a worker"
     PREPARE_MS = "prepare_ms", "how long what is asked right before a DELETE takes, in most cases"
     COUNT = "n:<counter>", "what turns counted since `counted_at`: not in `counters` yet"
+    ENDED = "e:<minute> <state>", "the same of `ends:<hour>`"
     COUNTED_AT = "counted_at", "when that was last added up"
     CLOCK_KEPT = "clock_kept", "when the hash `clock` was last written, by a clock that agrees with its caller's"
     SKEW = "skew", "MetaStudio's clock less Redis's; calls are signed with it"
