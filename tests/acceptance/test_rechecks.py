@@ -27,7 +27,7 @@ def test_a_job_that_a_backup_brought_back_is_found_by_a_worker_and_deleted_again
         fleet.wait(lambda: not first.alive, "the worker has ended")
         for ref in (str(Target(DEMO_PROJECT, job)) for job in JOBS):
             at = int(fleet.client.zincrby(fleet.ledger.prefix + "deleted", -HOURS_MS, ref))
-            fleet.client.hset(f"{fleet.ledger.prefix}d:{ref}", "settled", at)
+            fleet.client.hset(f"{fleet.ledger.prefix}d:{ref}", "end", at)
         fleet.plant(back.id)
         fleet.restored.add(back.id)
         looked = lists(fleet)

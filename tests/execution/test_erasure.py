@@ -14,6 +14,7 @@ from tests.support.cut_off import bring_back
 from worker.execution.observer import Observer
 from worker.ledger.deletions import connect
 from worker.ledger.queries import Queries
+from worker.ledger.receipts import Receipts
 from worker.ledger.rechecks import record
 from worker.ledger.types import KindPace
 from worker.lookups.examiner import Examiner
@@ -84,8 +85,7 @@ class Estate(Shop):
         return {p["part"]: " ".join(filter(None, (p["evidence"], p.get("removed_by")))) for p in found}
 
     def receipts(self) -> list[dict[str, str]]:
-        found: Any = self.redis.xrange(self.ledger.prefix + "receipts")
-        return [{n.decode(): v.decode() for n, v in fields.items()} for _, fields in found]
+        return [entry.fields for entry in Receipts(self.redis, "default").each()]
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ def test_a_round_counts_anew(bench: Bench) -> None:
     bench.pass_time(10)
     bench.settle(bench.take(), "dead", cause="refused", status=400, code="MSS.00000003")
     bench.request("a", delay_s=5)
-    assert not {"used", "calls", "later", "refused", "look", "cause", "status", "code"} & set(bench.record("a"))
+    assert not {"used", "cl", "later", "refused", "look", "cause", "sc", "code"} & set(bench.record("a"))
     assert bench.record("a")["wait"] == "grace"
     bench.pass_time(5)
     lease = bench.take()

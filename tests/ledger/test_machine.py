@@ -380,7 +380,7 @@ class Deletions(RuleBasedStateMachine):
     @rule(number=st.sampled_from([0, 0, 0, 1]))
     def cancel_a_replay(self, number: int) -> None:
         only_looked_at = self.only_looked_at("a", "b")
-        called = {job for job in ("a", "b") if self.bench.record(job).get("calls")}
+        called = {job for job in ("a", "b") if self.bench.record(job).get("cl")}
         before = {job: self.bench.record(job).get("state") for job in called}
         if number < len(self.replays):
             was = self.stored_replays.cancel(self.replays[-1 - number], why="T-1", by="ops")

@@ -18,9 +18,7 @@ ROOT = Path(__file__).parents[2]
 LUA = sorted((ROOT / "worker" / "ledger" / "lua").glob("*.lua"))
 SOURCES = {path.stem: re.sub(r"--.*", "", path.read_text(encoding="utf-8")) for path in LUA}
 # words of other records as well, or names of what a caller hands over
-COMMON = {
-    *("at", "by", "why", "text", "moment", "user", "back", "later", "was", "settled", "listed", "used", "lost", "look")
-}
+COMMON = {*("at", "by", "why", "text", "moment", "user", "back", "later", "was", "listed", "used", "lost", "look")}
 COMMON |= {"wait", "busy", "owner", "past", "cut", "pol", "unseen", "refused", "asset", "voice"}
 
 

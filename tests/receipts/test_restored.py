@@ -112,8 +112,8 @@ def date_back(undertaker: Undertaker, day: int) -> None:
     """What the stream's last receipts of now say is of that day."""
     entries: Any = undertaker.redis.xrange(STREAM)
     undertaker.redis.delete(STREAM)
-    for last, (_, fields) in enumerate(entries):
-        at = int(fields[b"t"])
+    for last, (id, fields) in enumerate(entries):
+        at = int(fields[b"t"] or id.partition(b"-")[0])
         at = at if at < (day + 1) * DAY_MS else day * DAY_MS + 500_000 + last
         undertaker.redis.xadd(STREAM, fields | {b"t": str(at).encode()}, id=f"{at}-{last}")
 
@@ -126,11 +126,9 @@ def let_leave(undertaker: Undertaker, directory: Path) -> int:
 
 
 def ended_as_receipts_say(undertaker: Undertaker) -> None:
-    entries: Any = undertaker.redis.xrange(STREAM)
-    for _, fields in entries:
-        at, name = int(fields[b"t"]), fields[b"ref"].decode()
-        undertaker.redis.hset(f"{undertaker.ledger.prefix}d:{name}", Field.FINISHED_AT, at)
-        undertaker.redis.zadd(f"{undertaker.ledger.prefix}cancelled", {name: at})
+    for entry in Receipts(undertaker.redis, "default").each():
+        undertaker.redis.hset(f"{undertaker.ledger.prefix}d:{entry.ref}", Field.FINISHED_AT, entry.settled_ms)
+        undertaker.redis.zadd(f"{undertaker.ledger.prefix}cancelled", {str(entry.ref): entry.settled_ms})
 
 
 def test_what_left_redis_before_the_backup_is_known_and_what_left_since_leaves_again(

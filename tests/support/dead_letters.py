@@ -53,7 +53,7 @@ class Undertaker:
         self.end(*jobs, to=to)
         for ref in (str(Target(self.project, job)) for job in jobs):
             at = int(self.redis.zincrby(self.ledger.prefix + to, -7_200_000, ref))
-            self.redis.hset(f"{self.ledger.prefix}d:{ref}", "settled", at)
+            self.redis.hset(f"{self.ledger.prefix}d:{ref}", "end", at)
 
     def lose(self, lease: Lease) -> None:
         """Its lease ends, and its worker is gone."""

@@ -211,7 +211,7 @@ class Bench:
 
     def _check_groups(self, dead: list[str]) -> None:
         """Each dead letter stands in the group that its record names, with its deadline; nothing else does."""
-        expected = {ref: self.view.hmget(f"{self.p}d:{ref}", "cause", "status", "code", "dl") for ref in dead}
+        expected = {ref: self.view.hmget(f"{self.p}d:{ref}", "cause", "sc", "code", "dl") for ref in dead}
         names = {
             ref: group_name(
                 *[v.decode() if v else other for v, other in zip(stored, ("unknown", "", ""), strict=False)]

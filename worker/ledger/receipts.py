@@ -6,7 +6,7 @@ How far they are sealed and archived stands in the chain (see `lua/seal.lua`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ PAGE = 500
 START = "0-0"  # before every entry
 DAY_MS = 86_400_000
 ERRED_MS = 60_000.0  # whatever is dated so far ahead was dated by a clock that had erred
+_REST = "+"
+_RARE = ("e", "c", "by", "run", "pol", "also", "co", "y", "as", "vo", "eb", "ew", "ev", "f", "er", "iv")
 _ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
 
@@ -112,7 +114,7 @@ class Receipts(AccountReader):
     def read_page(self, after: str = START, *, limit: int = PAGE) -> list[ReceiptEntry]:
         """The next entries after an id, in their order."""
         found = values.loaded(read_redis(scripts.load("read_receipts").run, self._client, self._p, after, limit))
-        return [ReceiptEntry(id, dict(zip(fields[::2], fields[1::2], strict=True))) for id, fields in found]
+        return [ReceiptEntry(id, _fields(id, fields)) for id, fields in found]
 
     def each(self, after: str = START, *, until: str | None = None) -> Iterator[ReceiptEntry]:
         """Every entry after an id, up to another one, which is the last."""
@@ -159,6 +161,16 @@ def place(id: str) -> tuple[int, int]:
     if max(at, number) >= 2**64:
         raise ValueError(id)
     return at, number
+
+
+def _fields(id: str, flat: Sequence[str]) -> dict[str, str]:
+    """Every field of an entry, also those that it has as JSON because most have none of them."""
+    stored = dict(zip(flat[::2], flat[1::2], strict=True))
+    rest = {name: str(value) for name, value in values.fields(stored.pop(_REST, "")).items()}
+    fields = dict.fromkeys(_RARE, "") | rest | stored
+    if fields.get("t") == "":
+        fields["t"] = id.partition("-")[0]
+    return fields
 
 
 def _progress(raw: dict[bytes, bytes]) -> ReceiptProgress:

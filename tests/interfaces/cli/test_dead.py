@@ -58,8 +58,8 @@ def bury(undertaker: Undertaker, number: int) -> None:
     """Very many dead letters, written at once."""
     now = time.time() * 1000
     log = "\n".join("A 1 1 1700000000000 " + json.dumps({"status": 500, "message": "x" * 100}) for _ in range(11))
-    fields: dict[str, Any] = {"state": "dead", "lane": "bulk", "at": now, "dl": now + 1e9, "settled": now}
-    fields |= {"cause": "server_error", "status": 500, "log": log}
+    fields: dict[str, Any] = {"state": "dead", "lane": "bulk", "at": now, "dl": now + 1e9, "end": now}
+    fields |= {"cause": "server_error", "sc": 500, "log": log}
     values = [value for field in fields.items() for value in field]
     undertaker.redis.eval(MANY, 0, undertaker.ledger.prefix, number, f"{PROJECT}/many-", now, *values)
 
@@ -405,7 +405,7 @@ def test_what_was_not_discarded_cannot_be_restored(command: Command, some: Under
 def test_after_thirty_days_it_is_too_late(command: Command, some: Undertaker) -> None:
     command("dead", "discard", "e-1", "--reason", "T-1")
     long_ago = time.time() * 1000 - 31 * 86_400_000
-    some.redis.hset(f"eraser:{{default}}:d:{PROJECT}/e-1", "settled", f"{long_ago:.0f}")
+    some.redis.hset(f"eraser:{{default}}:d:{PROJECT}/e-1", "end", f"{long_ago:.0f}")
     ended = command("dead", "restore", "e-1", "--reason", "T-1")
     assert ended.code == 1
     assert "more than 30 days ago" in ended.out

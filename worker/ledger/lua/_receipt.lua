@@ -15,8 +15,9 @@
 --   er iv pa   its erasure's verdict, whether there was an inventory, and JSON of the parts (see schema/erasure.py)
 --   v        the schema's version that first wrote such receipts; without one it is 1. A version that adds fields writes
 --            them behind the others under their full names, as text: the version before it carries them along unread
--- Always all fields in this order, '' for what there is not: then Redis keeps their names once for many entries.
--- An entry's id is the ledger's time and its number; where that time went back, the last id and one more.
+--   +        what most receipts do not have of all that, as JSON: e c by run pol also co y as vo eb ew ev f er iv
+-- Always all fields in this order, '' for what there is not: then Redis keeps their names once for many entries. `t` is ''
+-- where the id says it. An entry's id is the ledger's time and its number; where that time went back, the last id and one more.
 --include _erasure
 -- A user who may not add receipts ends nothing: refused in the middle, a move would keep what it wrote so far.
 each_call(function()
@@ -65,15 +66,15 @@ local function next_number()
 end
 
 local function append(now, ...)
-  local n = next_number()
+  local n, t = next_number(), ms(now)
   local salt = options.salt  -- Lua's own numbers at random can be foretold
-  local added = redis.pcall('XADD', K.receipts, ms(now) .. '-' .. n, 'n', n, 'salt', salt, ...)
+  local added = redis.pcall('XADD', K.receipts, t .. '-' .. n, 'n', n, 'salt', salt, 't', '', ...)
   if type(added) == 'string' then return end
   local last = redis.call('XREVRANGE', K.receipts, '+', '-', 'COUNT', 1)[1]
   local at, seq = string.match(last and last[1] or '', '^(%d+)%-(%d+)$')
-  added = at and redis.pcall('XADD', K.receipts, at .. '-' .. ms(seq + 1), 'n', n, 'salt', salt, ...)
+  added = at and redis.pcall('XADD', K.receipts, at .. '-' .. ms(seq + 1), 'n', n, 'salt', salt, 't', t, ...)
   if type(added) == 'string' then return end
-  redis.call('XADD', K.receipts, ms(now) .. '-' .. n, 'n', n, 'salt', salt, ...)  -- no entry can follow that one: it is put aside
+  redis.call('XADD', K.receipts, t .. '-' .. n, 'n', n, 'salt', salt, 't', '', ...)  -- no entry can follow that one: it is put aside
 end
 
 -- Who withdrew it, and why, where that could take effect only later.
@@ -93,13 +94,13 @@ local function receipt(ref, now, state, r, s, event)
   local attempt = s.attempt
   local who = s.withdrawn and withdrawal(r) or s
   if not attempt and calls ~= '0' then attempt = last_attempt(r, round) end
-  append(now, 'ref', ref,
-    's', state, 'e', of(F.evidence), 'c', of(F.cause), 'l', of(F.lane), 'by', of(F.requested_by), 'why', of(F.reason), 'run', of(F.run),
-    'pol', of(F.policy), 'also', r[F.claims] and others(r[F.claims]) or '', 'at', of(F.requested_at), 't', ms(now), 'r', round,
-    'k', calls, 'st', of(F.status), 'co', of(F.code), 'x', request_id(attempt) or '',
-    'y', s.look or (state == 'gone' and not event and request_id(s.event)) or '', 'as', of(F.asset_id), 'vo', of(F.voice_job_id),
-    'eb', who.by or '', 'ew', who.why or '', 'ev', event or '', 'se', sent(r), 'f', s.finished_at or '',
-    'er', whole[1] or '', 'iv', whole[1] and whole[2] or '', 'pa', whole[1] and whole[3] or '', 'v', 2)
+  local rest = { e = r[F.evidence], c = r[F.cause], by = r[F.requested_by], run = r[F.run], pol = r[F.policy],
+    also = r[F.claims] and others(r[F.claims]), co = r[F.code], as = r[F.asset_id], vo = r[F.voice_job_id],
+    y = s.look or (state == 'gone' and not event and request_id(s.event)) or nil,
+    eb = who.by, ew = who.why, ev = event, f = s.finished_at, er = whole[1] or nil, iv = whole[1] and whole[2] or nil }
+  append(now, 'ref', ref, 's', state, 'l', of(F.lane), 'why', of(F.reason), 'at', of(F.requested_at), 'r', round, 'k', calls,
+    'st', of(F.status), 'x', request_id(attempt) or '', 'se', sent(r), 'pa', whole[1] and whole[3] or '',
+    '+', next(rest) and cjson.encode(rest) or '', 'v', 2)
 end
 
 -- Its erasure was closed: one more receipt, which supersedes the last one.

@@ -38,7 +38,7 @@ class Field(StrEnum):
     WAITING_FOR = "wait", "word", "what a pending one waits for; none: its turn", "settle, request", (*WAITS, "running")
     CAUSE = "cause", "word", "why it is dead", "settle, rescue, take", (*ENDS, NEW_ROUND)
     EVIDENCE = "evidence", "word", "how sure it is that a gone one is gone", "settle", (*ENDS, NEW_ROUND)
-    FINISHED_AT = "settled", "ms", "when it entered its end", "every end", (NEW_ROUND,)
+    FINISHED_AT = "end", "ms", "when it entered its end", "every end", (NEW_ROUND,)
     HELD_SINCE = "ht", "ms", "since when it is held; its deadlines stand still meanwhile", "hold", ("pending", *ENDS)
 
     # who asked for it: its first claim
@@ -70,9 +70,9 @@ class Field(StrEnum):
 
     # the present round: one budget of attempts
     ROUND = "round", "number", "which round it is; none: the first", "new round"
-    ATTEMPTS_USED = "used", "number", "attempts of this round's budget that are used up", "settle", (NEW_ROUND,)
-    CALLS = "calls", "number", "DELETE calls of this round", "settle", (NEW_ROUND,)
-    STATUS = "status", "HTTP status", "HTTP status of the last DELETE", "settle", (NEW_ROUND,)
+    ATTEMPTS_USED = "used", "number", "attempts of this round's budget that are used up", "settle", (*OVER, NEW_ROUND)
+    CALLS = "cl", "number", "DELETE calls of this round", "settle", (NEW_ROUND,)
+    STATUS = "sc", "HTTP status", "HTTP status of the last DELETE", "settle", (NEW_ROUND,)
     CODE = "code", "word", "MetaStudio's code in that answer", "settle", (NEW_ROUND,)
     LEASES_LOST = "lost", "number", "leases whose worker was gone", "rescue", (NEW_ROUND,)
     NOT_DELETABLE_COUNT = "later", "number", "times it was in a state that forbids deletion", "settle", (NEW_ROUND,)
