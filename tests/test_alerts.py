@@ -19,11 +19,14 @@ import yaml
 from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.promql import Scrapes, check_selector, scraped, selectors
 from tests.test_readme import ours, parses
+from worker.config.webhooks import EventType
 from worker.execution.app_context import AppContext
-from worker.ledger import rechecks
+from worker.ledger import deliveries, rechecks
 from worker.ledger.damage import check
+from worker.ledger.deliveries import Wanted
 from worker.ledger.keys import OURS
 from worker.ledger.runs import Run, Runs
+from worker.ledger.schema.keys import Key
 from worker.ledger.types import Settlement
 from worker.model.states import Lane
 from worker.model.target import Target
@@ -37,6 +40,7 @@ RULES: dict[str, dict[str, Any]] = {
 }
 POLICY = '[policies.old]\nprojects = ["p"]\nstates = ["TRAIN_FAILED"]\nolder_than = "90d"\nreason = "T-1"\n'
 POLICY += 'schedule = "30 3 * * 0"\n'
+WEBHOOK = '[webhooks.crm]\nurl = "https://crm.example.com/"\nsecret_envs = ["CRM_SECRET"]\n'
 
 
 @dataclass
@@ -89,6 +93,16 @@ class Scene:
     def fill_redis(self) -> None:
         self.app.redis.config_set("maxmemory", int(int(self.app.redis.info("memory")["used_memory"]) * 1.25))
 
+    def tell(self, *, late_s: float = 0.0, dead: bool = False) -> None:
+        """There is a message for the endpoint, which was made so long ago, or is given up."""
+        ledger, endpoints = self.app.ledger("default"), [Wanted("crm", EventType, None)]
+        deliveries.fan_out(ledger, endpoints)
+        self.undertaker.end("a", to="deleted")
+        deliveries.fan_out(ledger, endpoints)
+        for one in deliveries.take(ledger, "crm", 1):
+            self.app.redis.zincrby(f"{ledger.prefix}{Key.DELIVERIES}", -late_s * 1000, f"crm:{one.id}")
+            deliveries.settle(ledger, "crm", one, status=500, ms=1, why="x", delay_s=None if dead else 60)
+
     def stop_sweep(self) -> None:
         run = Run("r1", "old", "h", "default", time.time() * 1000, stopped_by="cap")
         Runs(self.app.ledger("default")).write(run)
@@ -105,7 +119,7 @@ class Scene:
 
 @pytest.fixture
 def scene(redis_url: str, undertaker: Undertaker, tmp_path: Path) -> Any:
-    (tmp_path / "eraser.toml").write_text(POLICY)
+    (tmp_path / "eraser.toml").write_text(POLICY + WEBHOOK)
     environ = {"ERASER_REDIS_URL": redis_url, "ERASER_CONFIG": str(tmp_path / "eraser.toml"), "ERASER_PROJECTS": "*"}
     environ["ERASER_REGION"] = "cn-north-4"
     made = Scene(AppContext.load(environ), undertaker)
@@ -140,6 +154,8 @@ HAPPENED: dict[str, Callable[[Scene], object]] = {
     "EraserProjectElsewhere": lambda s: (s.abandon("a"), s.app.redis.hset(OURS.projects, "p", "a")),
     "EraserAccountGone": lambda s: s.abandon("a"),
     "EraserLedgerElsewhere": lambda s: s.app.redis.hset(f"{s.undertaker.ledger.prefix}account", "endpoint", "x"),
+    "EraserWebhooksGivenUp": lambda s: s.tell(dead=True),
+    "EraserWebhooksWait": lambda s: s.tell(late_s=3600),
     "EraserScheduleStopped": lambda s: s.app.redis.delete("eraser:schedule"),
 }
 COMES_ALONG = {"EraserDeadLettersGrow": {"EraserDeadLettersWait"}, "EraserProjectElsewhere": {"EraserAccountGone"}}

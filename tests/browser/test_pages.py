@@ -58,6 +58,7 @@ PAGES = {
     "receipts": "/receipts",
     "tokens": "/tokens",
     "audit": "/audit",
+    "webhooks": "/webhooks",
     "reference": "/openapi",
     "not-found": "/find?job=nothing",
 }

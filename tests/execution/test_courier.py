@@ -29,6 +29,7 @@ Start = Callable[..., AppContext]
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(courier, "EVERY_S", LATELY_S)
+    monkeypatch.setattr(courier, "PAUSE_S", LATELY_S)
 
 
 @pytest.fixture
@@ -166,6 +167,21 @@ def test_an_endpoint_that_never_answers_delays_no_other(
         wait_until(lambda: len(receiver.messages) == 30, what="the other one has all of them")
         assert len({message["id"] for message in receiver.messages}) == 30
         one._stop.set(), one.soon()  # not stop(): it would wait for the stuck one
+
+
+def test_an_endpoint_that_refuses_is_left_alone_for_a_while(
+    configured: Start, receiver: Receiver, undertaker: Undertaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier, "PAUSE_S", 3600.0)
+    with Receiver(status=500) as wrong:
+        app = configured(wrong.toml(tmp_path, "wrong"), receiver.toml(tmp_path))
+        one = Courier(app)
+        one.turn()
+        undertaker.end(*(f"job-{n}" for n in range(30)), to="deleted")
+        with delivering(app):
+            wait_until(lambda: len(receiver.messages) == 30, what="the other one has all of them")
+            wait_until(lambda: wrong.attempts.total() == courier.WIDEST, what="those that were on their way")
+        assert wrong.attempts.total() == courier.WIDEST, "and no more, though 22 are due"
 
 
 def test_whoever_dies_with_a_delivery_loses_it_to_the_next(

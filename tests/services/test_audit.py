@@ -77,6 +77,8 @@ OTHERS = {
     *("dead groups", "dead list", "dead show", "replay status", "replay list"),
     *("parked list", "parked send"),
     "related list",
+    *("webhooks list", "webhooks deliveries", "webhooks test", "webhooks secret"),
+    "webhooks replay",  # its audit is tested in interfaces/cli/test_webhooks.py: it needs settings of its own
     "related restore",  # its audit is tested in services/test_related_restore.py: it needs a MetaStudio
     *("retention plan", "retention run", "retention runs"),
 }

@@ -30,6 +30,69 @@ def test_every_receipt_comes_once_and_in_order(app: AppContext, undertaker: Unde
     assert settled_since(app, PROJECT, third.cursor) == type(third)([], third.cursor, more=False)
 
 
+def test_a_letter_that_died_comes_once_between_the_receipts(app: AppContext, undertaker: Undertaker) -> None:
+    undertaker.end("a", to="deleted")
+    undertaker.end("x", claim={"by": "svc-1", "why": "T-1"})
+    undertaker.end("b", to="deleted")
+    undertaker.end("y", cause="refused", status=400, code="MSS.1")
+    found, cursor = list[str](), None
+    for more in (True, True, True, False):
+        page = settled_since(app, PROJECT, cursor, 1)
+        found += [item["job_id"] for item in page.items]
+        assert page.more is more
+        cursor = page.cursor
+    assert found == ["a", "x", "b", "y"]
+    assert settled_since(app, PROJECT, cursor).items == []
+    whole = {item["job_id"]: item for item in settled_since(app, PROJECT, None).items}
+    assert list(whole["x"]) == list(whole["a"]), "the fields of a receipt"
+    assert {
+        name: whole["x"][name] for name in ("n", "state", "cause", "requested_by", "reason", "claims", "event")
+    } == {
+        "n": None,
+        "state": "dead",
+        "cause": "server_error",
+        "requested_by": "svc-1",
+        "reason": "T-1",
+        "claims": [],
+        "event": None,
+    }
+    assert (whole["y"]["cause"], whole["y"]["status"], whole["y"]["code"]) == ("refused", 400, "MSS.1")
+
+
+def test_what_becomes_of_a_dead_letter_follows(app: AppContext, undertaker: Undertaker, redis_url: str) -> None:
+    Undertaker(redis_url, project="another-project").end("theirs")
+    undertaker.end("x")
+    first = settled_since(app, PROJECT, None)
+    assert [(item["job_id"], item["state"]) for item in first.items] == [("x", "dead")]
+    undertaker.ledger.replay([Target(PROJECT, "x")], why="T-1", deadline_s=60)
+    assert settled_since(app, PROJECT, first.cursor).items == [], "it has not ended any more"
+    assert settled_since(app, PROJECT, None).items == []
+    undertaker.settle(undertaker.take(), to="dead")
+    again = settled_since(app, PROJECT, first.cursor)
+    assert [(item["job_id"], item["state"], item["round"]) for item in again.items] == [("x", "dead", 2)]
+    undertaker.ledger.discard([Target(PROJECT, "x")], why="T-2")
+    last = settled_since(app, PROJECT, again.cursor)
+    assert [(item["job_id"], item["state"]) for item in last.items] == [("x", "discarded")]
+
+
+def test_a_cursor_of_an_earlier_version_goes_on_and_has_the_letters_that_are_dead(
+    app: AppContext, undertaker: Undertaker
+) -> None:
+    undertaker.end("x")
+    undertaker.end("a", "b", to="deleted")
+    entry = settled_since(app, PROJECT, None, 2).cursor.partition(".")[0]
+    found = settled_since(app, PROJECT, entry)
+    assert [item["job_id"] for item in found.items] == ["x", "b"]
+
+
+def test_where_a_project_moved_its_letters_are_counted_anew(app: AppContext, undertaker: Undertaker) -> None:
+    undertaker.end("x", "y")
+    cursor = settled_since(app, PROJECT, None).cursor
+    assert cursor.endswith(".2.default")
+    moved = cursor.replace(".default", ".studio-b")
+    assert [item["job_id"] for item in settled_since(app, PROJECT, moved).items] == ["x", "y"]
+
+
 def test_what_is_no_end_is_left_out(app: AppContext, undertaker: Undertaker) -> None:
     job = [Target(PROJECT, "a")]
     undertaker.end("a")
@@ -70,7 +133,7 @@ def test_a_cursor_before_what_was_trimmed_is_told(app: AppContext, undertaker: U
     first = settled_since(app, PROJECT, None, 1)
     second = settled_since(app, PROJECT, first.cursor, 1)
     progress = f"{undertaker.ledger.prefix}receipts:chain"
-    undertaker.redis.hset(progress, mapping={"archived_id": second.cursor, "archived_n": 2})
+    undertaker.redis.hset(progress, mapping={"archived_id": second.cursor.partition(".")[0], "archived_n": 2})
     with pytest.raises(CursorTooOld, match="day files"):
         settled_since(app, PROJECT, first.cursor)
     with pytest.raises(CursorTooOld):

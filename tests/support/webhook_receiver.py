@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -36,6 +38,7 @@ class Receiver:
     port: int = 0
     tls: trustme.LeafCert | None = None
     _server: ThreadingHTTPServer | None = None
+    _connections: list[socket.socket] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         self.start()
@@ -70,6 +73,10 @@ class Receiver:
             block_on_close = False
             request_queue_size = 128
 
+            def process_request(self, request: Any, address: Any) -> None:
+                receiver._connections.append(request)
+                super().process_request(request, address)
+
             def handle_error(self, *_: Any) -> None:
                 pass
 
@@ -82,10 +89,15 @@ class Receiver:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def kill(self) -> None:
+        """Whoever waits for an answer, or keeps a connection, loses it."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+        for connection in self._connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self._connections.clear()
 
     def _receive(self, headers: dict[str, str], body: bytes) -> int:
         if self.delay_s:
@@ -112,6 +124,6 @@ class Receiver:
         files = []
         for i, secret in enumerate(self.secrets):
             (folder / f"{name}-{i}.secret").write_text(secret + "\n")
-            files.append(f"{name}-{i}.secret")
+            files.append(str(folder / f"{name}-{i}.secret"))
         values = {"url": self.url, "secret_files": files, "private": True} | more
         return f"[webhooks.{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())

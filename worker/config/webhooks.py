@@ -127,7 +127,7 @@ def read_webhooks(path: Path) -> dict[str, Endpoint]:
 
 def _endpoint(folder: Path, place: Place, values: Mapping[str, Any]) -> Endpoint:
     if not values.get("secret_files") and not values.get("secret_envs"):
-        raise place.refuse('nothing signs its messages: add secret_files = ["…"], see docs/webhooks.md')
+        raise place.refuse('nothing signs its messages: add secret_files = ["…"], see `eraser webhooks secret`')
     host = urlsplit(values["url"]).hostname or ""
     if is_loopback(host) and not values.get("private"):
         raise (place / "url").refuse(f"{host} is this machine: add private = true if that is meant")

@@ -2,7 +2,7 @@
 
 It makes deliveries of what is in the outbox, and sends what is due, each attempt in a thread of its own: an endpoint
 that is slow or gone holds no more than `WIDEST` of them, and delays neither a deletion nor another endpoint. After a
-failure one attempt at a time goes there, until one is accepted.
+failure one attempt at a time goes there, and none for a second, until one is accepted.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -29,8 +30,9 @@ from worker.webhooks.sender import Sender
 
 log = logging.getLogger(__name__)
 
-EVERY_S: Final = 1.0
+EVERY_S = 1.0
 SAY_S: Final = 3600.0  # how often it says that somebody delivers: see `lua/fan_out.lua`
+PAUSE_S = 1.0  # after a failure, until this worker tries that endpoint again
 WIDEST: Final = 8  # attempts at one endpoint at the same time
 SECRETS_S: Final = 60.0  # until it looks for secrets again that it could not read
 
@@ -44,11 +46,12 @@ class _Lane:
     width: int = WIDEST
     flying: int = 0
     more: bool = False  # as many were due as there was room for
+    not_before: float = 0.0  # by `time.monotonic`
     problem: str = field(default="")
 
     @property
     def room(self) -> int:
-        return max(0, self.width - self.flying)
+        return max(0, self.width - self.flying) if time.monotonic() >= self.not_before else 0
 
 
 class Courier(Periodic):
@@ -133,8 +136,9 @@ class Courier(Periodic):
             with self._landed:
                 lane.flying -= 1
                 lane.width = min(WIDEST, lane.width * 2) if good else 1
+                lane.not_before = 0.0 if good else time.monotonic() + PAUSE_S
                 self._landed.notify_all()
-                if lane.more:
+                if lane.more and good:
                     self.soon()
 
     def _deliver(self, ledger: Ledger, lane: _Lane, taken: Taken) -> bool:

@@ -104,7 +104,9 @@ class Companions(bootsteps.StartStopStep):
         if every_s := context.settings.recheck:
             self._threads.append(Rechecker(context, context.settings.accounts, every_s))
         if context.settings.webhooks:
-            self._threads.append(Courier(context))
+            courier = Courier(context)
+            courier.turn()  # before anything is done: from now on events are written down
+            self._threads.append(courier)
         for thread in self._threads:
             thread.start()
 

@@ -71,6 +71,10 @@ class BulkQueries(AccountReader):
         # members first, records later: paging by rank over a moving index would skip some
         return values.targets(read_redis(self._client.zrange, self._p + state.value, 0, -1, desc=True))
 
+    def deaths(self) -> int:
+        """How many deaths there were; each has its number."""
+        return values.whole(read_redis(self._client.get, self._p + Key.DEATHS))
+
     def letters(self, state: State = State.DEAD, refs: Iterable[Target] | None = None) -> Iterator[DeadLetter]:
         """Every dead (or discarded) letter, newest first; or those of these, in their order."""
         for ref, fields in self._each(self.refs(state) if refs is None else refs, _LETTER_FIELDS):

@@ -25,6 +25,7 @@ _DONE: dict[str, dict[str, str]] = {
     ActionName.EXPERIMENT: {"begun": "an experiment begun", "running": "already an experiment"},
     ActionName.RELATED_ERASED: {"erasing": "whose parts are deleted"},
     ActionName.RELATED_RESTORED: {"restoring": "whose parts are restored"},
+    ActionName.WEBHOOKS_REPLAYED: {"replayed": "sent again", "waiting": "on its way anyway"},
     ActionName.PAUSED: {"paused": "paused", "replaced": "paused again"},
 }
 _DONE[ActionName.IMPORTED] = _DONE[ActionName.HELD]

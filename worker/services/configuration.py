@@ -26,9 +26,11 @@ class Checked:
     file: Path | None
     accounts: int
     policies: int
+    webhooks: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        return {"file": self.file and str(self.file), "accounts": self.accounts, "policies": self.policies}
+        counts = {"accounts": self.accounts, "policies": self.policies, "webhooks": self.webhooks}
+        return {"file": self.file and str(self.file), **counts}
 
 
 def check(environ: Mapping[str, str], file: str | None = None) -> Checked:
@@ -49,7 +51,8 @@ def check(environ: Mapping[str, str], file: str | None = None) -> Checked:
         # without settings it is not known which projects are ours: none is wrong then
         policies = (policy_file(settings) if settings else PolicyFile(path, lambda _: DEFAULT)).current()
     problems.settle()
-    return Checked(path, len(settings.accounts) if settings else 0, len(policies))
+    accounts, webhooks = (len(settings.accounts), len(settings.webhooks)) if settings else (0, 0)
+    return Checked(path, accounts, len(policies), webhooks)
 
 
 def in_force(settings: Settings) -> Iterator[dict[str, Any]]:
@@ -66,4 +69,12 @@ def in_force(settings: Settings) -> Iterator[dict[str, Any]]:
             "related": account.related and account.related.value,
             "credentials": str(account.credentials),
             "origin": account.origin,
+        }
+    for endpoint in settings.webhooks.values():
+        yield {
+            "webhook": endpoint.name,
+            "url": endpoint.shown,
+            "events": list(endpoint.events),
+            "projects": list(endpoint.projects),
+            "secrets": [*map(str, endpoint.secret_files), *endpoint.secret_envs],
         }

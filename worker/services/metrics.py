@@ -1,7 +1,7 @@
 """Metrics for Prometheus, read from the ledger when asked for: every process gives the same answer.
 
 Counters come from the ledger's counters, gauges from its indexes. No label is a job id: all
-are accounts and policies of the settings, or words of fixed sets.
+are accounts, policies and endpoints of the settings, or words of fixed sets.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, product
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
@@ -26,7 +26,7 @@ from worker.ledger.redis_read import read_redis
 from worker.model.erasure import Verdict
 from worker.model.errors import OtherSchema, SettingsError, Unreachable
 from worker.model.states import Cause, Evidence, Outcome, State
-from worker.services import parked_messages, retention, status
+from worker.services import parked_messages, retention, status, webhooks
 from worker.services.damage import put_right
 from worker.services.labels import GATES
 from worker.services.status import Overview
@@ -93,6 +93,7 @@ def families(app: AppContext) -> Iterator[Metric]:
     yield from _counted(every)
     yield from _whole(app, view)
     yield from _schedules(app)
+    yield from _webhooks(app)
 
 
 def _read(app: AppContext, now: AccountStatus) -> _Account:
@@ -184,6 +185,26 @@ def _schedules(app: AppContext) -> Iterator[Metric]:
     text = "1 if the policy's last run was stopped by a safety rule."
     yield _gauge("sweep_stopped", text, ["account", "policy"], sweeps)
     yield _one("schedule_stopped", "1 while there are schedules but no scheduled runs.", stopped)
+
+
+def _webhooks(app: AppContext) -> Iterator[Metric]:
+    """Deliveries, by account and endpoint; of those of the settings also where nothing was sent yet."""
+    found = {(one.account, one.endpoint): one for one in webhooks.counts(app)}
+    every = _all(product(app.settings.accounts, app.settings.webhooks), found)
+    labels = ["account", "endpoint"]
+    waiting = ((*each, found[each].waiting if each in found else 0) for each in every)
+    yield _gauge("webhook_messages_waiting", "Messages that no endpoint accepted yet.", labels, waiting)
+    oldest = ((*each, (found[each].oldest_ms or 0) / 1000 if each in found else 0) for each in every)
+    yield _gauge("webhook_oldest_waiting_seconds", "How long the oldest of them waits; 0: none.", labels, oldest)
+    dead = ((*each, found[each].dead if each in found else 0) for each in every)
+    yield _gauge("webhook_messages_dead", "Messages that were given up and not replayed.", labels, dead)
+    totals = (
+        (*each, what, found[each].totals.get(what, 0) if each in found else 0)
+        for each in every
+        for what in webhooks.TOTALS
+    )
+    text = "Messages made, delivered and given up, and attempts that failed."
+    yield _filled(CounterMetricFamily, "webhook_messages", text, [*labels, "result"], totals)
 
 
 # -- forms ------------------------------------------------------------------------------------------------------------

@@ -1,14 +1,19 @@
-"""Receipts for people and programs: those since a cursor, and the state of sealing."""
+"""What has ended since a cursor, for people and programs: receipts, and dead letters."""
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 from typing import Any
 
 from worker.execution.app_context import AppContext
+from worker.ledger.bulk_queries import DeadLetter
+from worker.ledger.deletions import BATCH
 from worker.ledger.receipts import Receipts, place
 from worker.model.errors import UsageError
-from worker.receipts.receipt import expand
+from worker.model.moments import rfc3339
+from worker.model.states import State
+from worker.receipts.receipt import FIELDS, expand
 
 READ_MOST = 5_000  # entries that one call reads, even if few of them are the project's
 
@@ -23,25 +28,134 @@ class CursorTooOld(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Some receipts, oldest first, and where to continue. The cursor is opaque; it stays valid at the end."""
+    """Some ends, oldest first, and where to continue. The cursor is opaque; it stays valid at the end."""
 
     items: list[dict[str, Any]]
     cursor: str
     more: bool  # whether there are more now
 
 
-def settled_since(app: AppContext, project_id: str, cursor: str | None, limit: int = 100) -> Settled:
-    """The receipts of a project after a cursor; without one from the oldest that Redis still has.
+@dataclass(frozen=True, slots=True)
+class _Cursor:
+    """How far somebody came: the entry of the receipts, and the last death of the account that has the project."""
 
-    Each item is an end, with the fields of an exported receipt except those of the chain. Raises `BadCursor`,
-    `CursorTooOld`, `SettingsError` for a project without an account, and `Unreachable`.
+    entry: str | None = None  # None: the oldest that Redis still has
+    deaths: int = 0
+    account: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.entry}.{self.deaths}.{self.account}"
+
+    @classmethod
+    def parse(cls, text: str) -> _Cursor:
+        """Raises `BadCursor`. One of an earlier version has no deaths."""
+        entry, _, rest = text.partition(".")
+        deaths, _, account = rest.partition(".")
+        try:
+            place(entry)
+            return cls(entry, _whole(deaths) if rest else 0, account)
+        except ValueError:
+            raise BadCursor(
+                f"cursor: {text[:40]!r} is not a cursor of this server; leave it out to start again"
+            ) from None
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise ValueError(text)
+    return int(text)
+
+
+def settled_since(app: AppContext, project_id: str, cursor: str | None, limit: int = 100) -> Settled:
+    """What has ended in a project since a cursor, without one from the oldest that Redis still has: receipts, and
+    letters that are dead now.
+
+    Each item has the fields of an exported receipt except those of the chain; a dead letter has no number `n`. Raises
+    `BadCursor`, `CursorTooOld`, `SettingsError` for a project without an account, and `Unreachable`.
     """
-    streams = _streams(app, project_id)
-    begins = [_checked(stream, cursor) for stream in streams]
+    since = _Cursor() if cursor is None else _Cursor.parse(cursor)
+    streams, home = _streams(app, project_id), app.home_of(project_id)
+    begins = [_checked(stream, since.entry) for stream in streams]
+    deaths = since.deaths if since.account == home else 0  # another account counts its own
+    died = _deaths(app, home, project_id, deaths)  # first: what is discarded meanwhile has a receipt
     found = _page(streams, begins, project_id, limit)
     for stream, begin in zip(streams, begins, strict=True):
         _checked(stream, begin)  # receipts that were trimmed during the read must not be skipped either
-    return found
+    both = list(heapq.merge(found.items, died.items, key=lambda one: one.finished_at))
+    chosen = both[:limit]
+    entries = [one.place for one in chosen if isinstance(one.place, str)]
+    numbers = [one.place for one in chosen if isinstance(one.place, int)]
+    all_receipts, all_deaths = len(entries) == len(found.items), len(numbers) == len(died.items)
+    at = found.at if all_receipts else entries[-1] if entries else max(begins, key=place)
+    counted = died.until if all_deaths else numbers[-1] if numbers else deaths
+    return Settled(
+        [one.json for one in chosen], str(_Cursor(at, counted, home)), more=found.more or len(both) > len(chosen)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One end. place: the entry's id, or the number of the death."""
+
+    finished_at: str
+    place: str | int
+    json: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Receipts:
+    items: list[_Item]
+    at: str
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Deaths:
+    items: list[_Item]
+    until: int  # all deaths up to this one were looked at
+
+
+def _deaths(app: AppContext, account: str, project_id: str, after: int) -> _Deaths:
+    """The letters of a project that died since that death and are dead now, oldest first."""
+    bulk = app.bulk_queries(account)
+    until = bulk.deaths()
+    if until <= after:
+        return _Deaths([], after)
+    found, older = [], 0
+    for letter in bulk.letters():  # the newest first
+        if letter.death <= after:
+            older += 1
+            if older == BATCH:  # clocks may have gone back, but not that far
+                break
+        elif letter.death <= until and letter.ref.project_id == project_id:
+            found.append(letter)
+    found.sort(key=lambda letter: letter.death)
+    return _Deaths([_Item(rfc3339(letter.finished_at), letter.death, _dead_json(letter)) for letter in found], until)
+
+
+def _dead_json(letter: DeadLetter) -> dict[str, Any]:
+    """A dead letter in the form of a receipt, which it has not."""
+    died = rfc3339(letter.finished_at)
+    return {
+        **dict.fromkeys(FIELDS),
+        "account": letter.account,
+        "project_id": letter.ref.project_id,
+        "job_id": None,
+        **letter.ref.as_json(),
+        "state": State.DEAD.value,
+        "cause": letter.cause,
+        "requested_at": rfc3339(letter.requested_at),
+        "finished_at": died,
+        "recorded_at": died,
+        "requested_by": letter.requested_by,
+        "reason": letter.reason,
+        "run": letter.run,
+        "lane": letter.lane,
+        "claims": [],
+        "round": letter.round,
+        "status": letter.status,
+        "code": letter.code,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +173,21 @@ def _streams(app: AppContext, project_id: str) -> list[_Stream]:
     return [*streams, _Stream(app.receipts(app.home_of(project_id)), None)]
 
 
-def _page(streams: list[_Stream], begins: list[str], project_id: str, limit: int) -> Settled:
-    items: list[dict[str, Any]] = []
+def _page(streams: list[_Stream], begins: list[str], project_id: str, limit: int) -> _Receipts:
+    items: list[_Item] = []
     at, read = begins[0], 0
     for stream, begin in zip(streams, begins, strict=True):
         at = max(at, begin, key=place)
         for entry in stream.receipts.each(at, until=stream.until):
             if entry.ref.project_id == project_id and entry.is_end:
                 if len(items) == limit:
-                    return Settled(items, at, more=True)
-                items.append(expand(stream.receipts.account, entry))
+                    return _Receipts(items, at, more=True)
+                json = expand(stream.receipts.account, entry)
+                items.append(_Item(json["finished_at"], entry.id, json))
             at, read = entry.id, read + 1
             if read == READ_MOST:
-                return Settled(items, at, more=True)
-    return Settled(items, at, more=False)
+                return _Receipts(items, at, more=True)
+    return _Receipts(items, at, more=False)
 
 
 def _checked(stream: _Stream, cursor: str | None) -> str:
@@ -80,12 +195,7 @@ def _checked(stream: _Stream, cursor: str | None) -> str:
     trimmed = stream.receipts.progress().archived.id
     if cursor is None:
         return trimmed
-    try:
-        at = place(cursor)
-    except ValueError:
-        raise BadCursor(
-            f"cursor: {cursor[:40]!r} is not a cursor of this server; leave it out to start again"
-        ) from None
+    at = place(cursor)
     complete = stream.until is not None and at >= place(stream.until)
     if at < place(trimmed) and not complete:
         raise CursorTooOld(

@@ -22,7 +22,7 @@ from worker.metastudio.response import TransportFailure
 from worker.metastudio.transport import Transport
 from worker.webhooks.signing import Secrets, headers
 
-CONNECT_S, READ_S, WHOLE_S = 5.0, 15.0, 20.0
+CONNECT_S, READ_S, WHOLE_S = 5.0, 20.0, 20.0
 MAX_BODY: Final = 16 * 1024  # of an answer, which nobody reads
 GONE: Final = 410  # the receiver wants no more of it, says the specification
 _INSIDE: Final = ipaddress.ip_network("64:ff9b::/96")  # NAT64: the last four bytes are an address of IPv4

@@ -38,7 +38,9 @@ def key_of(secret: str, where: str) -> bytes:
         key = b""
     if not text.startswith(PREFIX) or not SHORTEST <= len(key) <= LONGEST:
         raise SettingsError(
-            CONFIG, f"{where}: expected {PREFIX} and {SHORTEST} to {LONGEST} bytes in base64 (the value is not shown)"
+            CONFIG,
+            f"{where}: expected {PREFIX} and {SHORTEST} to {LONGEST} bytes in base64, as "
+            "`eraser webhooks secret` prints (the value is not shown)",
         )
     return key
 

@@ -358,13 +358,16 @@ def test_a_key_whose_request_is_under_way_waits_and_one_that_failed_is_free(site
 
 def test_what_has_ended_is_told_once_and_in_order(site: Site, undertaker: Undertaker) -> None:
     undertaker.end("a", "b", to="deleted", claim={"app_user": "user-canary"})
-    undertaker.end("letter", to="dead")  # a dead letter has not ended: a person replays or discards it
+    undertaker.end("letter", to="dead")
     undertaker.end("c", to="gone", evidence="seen_before", cause=None)
     first = site.call("GET", f"{DELETIONS}?limit=2").json()
     assert ([item["job_id"] for item in first["items"]], first["more"]) == (["a", "b"], True)
     rest = site.call("GET", DELETIONS, params={"settled_since": first["cursor"]})
     assert "canary" not in rest.text
-    assert [(item["job_id"], item["evidence"]) for item in rest.json()["items"]] == [("c", "seen_before")]
+    assert [(item["job_id"], item["state"], item["evidence"]) for item in rest.json()["items"]] == [
+        ("letter", "dead", None),
+        ("c", "gone", "seen_before"),
+    ]
     nothing = site.call("GET", DELETIONS, params={"settled_since": rest.json()["cursor"]}).json()
     assert (nothing["items"], nothing["more"]) == ([], False)
     undertaker.end("d", to="deleted")
@@ -378,6 +381,9 @@ def test_what_has_ended_is_told_once_and_in_order(site: Site, undertaker: Undert
         "settled_since=yesterday",
         "settled_since=18446744073709551616-0",
         "settled_since=١-١",
+        "settled_since=1-1.x.default",
+        "settled_since=1-1.-1.default",
+        "settled_since=1-1.²",
         "limit=0",
         "limit=1001",
         "limit=x",

@@ -180,11 +180,12 @@ def test_whoever_reads_what_was_settled_misses_nothing(house: Installation, redi
         assert house.after(*MOVE, "--yes").code == 0
         assert house.after("cancel", "waits-1", *WHO_AND_WHY).code == 0
         second = site.call("GET", DELETIONS, params={"settled_since": first["cursor"]}).json()
-        assert [item["job_id"] for item in second["items"]] == ["deleted-1", "waits-1"]
+        assert [item["job_id"] for item in second["items"]] == ["dead-1", "deleted-1", "waits-1"]
         third = site.call("GET", DELETIONS, params={"settled_since": second["cursor"]}).json()
         assert third["items"] == []
         assert [item["job_id"] for item in site.call("GET", DELETIONS).json()["items"]] == [
             "first",
+            "dead-1",
             "deleted-1",
             "waits-1",
         ]

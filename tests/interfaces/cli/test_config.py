@@ -27,7 +27,20 @@ def test_a_right_file_exits_0_though_nothing_answers(command: Command, file: Pat
     ended = command("config", "check", str(file), **AWAY)
     assert (ended.code, ended.out) == (0, f"{file}: 1 account, 0 policies. Nothing is wrong.\n")
     ended = command("config", "check", "--json", ERASER_CONFIG=str(file), **AWAY)
-    assert json.loads(ended.out) == {"file": str(file), "accounts": 1, "policies": 0}
+    assert json.loads(ended.out) == {"file": str(file), "accounts": 1, "policies": 0, "webhooks": 0}
+
+
+def test_webhooks_are_counted_and_shown_without_what_may_be_secret(command: Command, file: Path) -> None:
+    hook = '[webhooks.crm]\nurl = "https://crm.example.com/h?key=geheim"\nsecret_files = ["crm.secret"]\n'
+    file.write_text(file.read_text() + hook, encoding="utf-8")
+    assert "1 account, 0 policies, 1 webhook." in command("config", "check", str(file), **AWAY).out
+    shown = command("config", "show", "--json", ERASER_CONFIG=str(file), **AWAY)
+    (one,) = [line for line in shown.json if "webhook" in line]
+    assert (one["url"], one["secrets"]) == ("https://crm.example.com/h", [str(file.parent / "crm.secret")])
+    assert "geheim" not in shown.all
+    file.write_text(file.read_text().replace("https", "ftp"), encoding="utf-8")
+    wrong = command("config", "check", str(file), **AWAY)
+    assert (wrong.code, f"{file}:4: [webhooks.crm] url" in wrong.err) == (2, True)
 
 
 def test_every_mistake_is_reported_and_the_exit_code_is_2(command: Command, file: Path) -> None:

@@ -31,6 +31,7 @@ EMPTY = {
     "/holds": "Nothing is on hold",
     "/retention": "No run yet.",
     "/audit": "No actions yet",
+    "/webhooks": "Nothing was sent yet.",
     "/find?job=unheard-of": "Unknown job: unheard-of",
 }
 

@@ -194,14 +194,15 @@ _SCHEMAS: Data = {
     ),
     "Receipt": _object(
         **dict.fromkeys(FIELDS, _TEXT)
-        | dict.fromkeys(NUMBERS, _WHOLE)
+        | dict.fromkeys(NUMBERS, _NUMBER)
         | dict.fromkeys(("account", "project_id", "kind", "id"), _WORD)
         | dict.fromkeys(("requested_at", "finished_at", "recorded_at"), _WHEN)
         | ERASURE
         | {
             "state": _STATE,
             "claims": _each(_object(**_CLAIM, policy=_TEXT), "Who else had requested it."),
-            "attempts": _WHOLE | {"description": "DELETE calls in this round."},
+            "n": _NUMBER | {"description": "The receipt's number; null: a dead letter, which has none."},
+            "attempts": _NUMBER | {"description": "DELETE calls in this round."},
             "status": _NUMBER | {"description": "Of the last DELETE, like code and request_id."},
             "event": {"enum": [*EVENTS, None], "description": "Null: it has ended so."},
             "sent": {"enum": ["yes", "no", "perhaps", None], "description": "Whether a DELETE was ever sent."},

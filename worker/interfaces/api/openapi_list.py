@@ -21,8 +21,8 @@ With any filter (`state={ALL}` is one), `order` or `cursor`: a list, page by pag
 deletions at most, so one with few items, or none, may still have a `cursor`: continue until it is null. Whatever
 happens between, no deletion that stays as it is comes twice or is left out. Records that were archived are not listed.
 
-Without filters: receipts of what has finished (deleted, gone, cancelled or discarded; a dead letter waits for an
-operator), oldest first."""
+Without filters: what has ended since the cursor, oldest first: receipts (deleted, gone, cancelled or discarded), and
+dead letters, which wait for an operator and have no receipt: their `n` is null."""
 _SCHEMAS: Data = {
     "state": {"type": "string", "pattern": f"^({ALL}|{_STATE}(,{_STATE})*)$", "example": "pending,held"},
     "waiting_for": {"enum": [*WaitingFor]},

@@ -38,6 +38,7 @@ COMMANDS = [
     *(
         "parked",
         "damaged",
+        "webhooks",
         "receipts",
         "audit",
         "accounts",

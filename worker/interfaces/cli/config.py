@@ -33,7 +33,8 @@ def check(file: str | None) -> None:
     found = configuration.check(os.environ, file)
     result(found.as_json())
     accounts, policies = count(found.accounts, "account"), count(found.policies, "policy", "policies")
-    say(f"{found.file or 'The environment'}: {accounts}, {policies}. Nothing is wrong.")
+    also = f", {count(found.webhooks, 'webhook')}" if found.webhooks else ""
+    say(f"{found.file or 'The environment'}: {accounts}, {policies}{also}. Nothing is wrong.")
 
 
 @config.command(cls=Reading)

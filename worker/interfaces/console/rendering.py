@@ -35,6 +35,7 @@ MENU = (
     ("/retention", "Retention"),
     ("/receipts", "Receipts"),
     ("/audit", "Audit"),
+    ("/webhooks", "Webhooks"),
 )
 # Nothing from other origins, nothing inline, no framing; forms post only to this origin.
 POLICY = (

@@ -8,6 +8,7 @@
 --   webhooks:dead:<endpoint> zset  ids of those that were given up; score: when
 --   webhooks:counts          hash  '<endpoint> <made | delivered | failed | dead>' -> how many
 local DELIVERIES_MOST = 10000  -- an account; of those that do not wait the oldest goes
+local LOOKED_AT = 100
 local ATTEMPTS_KEPT = 20
 
 local function delivery(endpoint, id) return K.delivery .. endpoint .. ':' .. id end
@@ -23,10 +24,16 @@ local function drop_delivery(name)
   redis.call('DEL', K.delivery .. name)
 end
 
--- Too many are kept: some of the oldest go, unless they wait.
+-- Too many are kept: the oldest go, unless they wait.
 local function drop_oldest()
-  local over = math.min(100, redis.call('ZCARD', K.deliveries) - DELIVERIES_MOST)
-  for _, name in ipairs(over > 0 and redis.call('ZRANGE', K.deliveries, 0, over - 1) or {}) do
-    if redis.call('HEXISTS', K.delivery .. name, 'state') == 1 then drop_delivery(name) end
+  local over, from = redis.call('ZCARD', K.deliveries) - DELIVERIES_MOST, 0
+  while over > 0 and from < 10 * LOOKED_AT do
+    for _, name in ipairs(redis.call('ZRANGE', K.deliveries, from, from + LOOKED_AT - 1)) do
+      if over > 0 and redis.call('HEXISTS', K.delivery .. name, 'state') == 1 then
+        drop_delivery(name)
+        over = over - 1
+      else from = from + 1 end
+    end
+    if from >= redis.call('ZCARD', K.deliveries) then return end
   end
 end

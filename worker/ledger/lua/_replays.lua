@@ -24,7 +24,8 @@ local function replay_ended(R, id, state, now)
   redis.call('ZREM', K.replays_feeding, id)
   redis.call('DEL', K.replay_refs .. id)
   local v = redis.call('HMGET', R, 'total', 'deleted', 'gone', 'dead', 'cancelled')
-  emit(now, 'replay.finished', { replay = id, state = state, total = v[1], deleted = v[2], gone = v[3], dead = v[4], cancelled = v[5] })
+  emit(now, 'replay.finished', { replay = id, state = state, total = v[1] or nil, deleted = v[2] or nil, gone = v[3] or nil,
+    dead = v[4] or nil, cancelled = v[5] or nil })
 end
 
 -- All its letters began and have ended: so has the replay.

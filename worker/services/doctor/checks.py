@@ -25,6 +25,7 @@ from worker.services.doctor import (
     receipt_checks,
     redis_checks,
     topology_checks,
+    webhook_checks,
 )
 from worker.services.doctor.check import Check, Level, clock_check, ok, warning, wrong
 from worker.services.redis_ping import require_redis
@@ -137,6 +138,7 @@ def _work(app: AppContext) -> Iterator[Check]:
     for named in app.settings.accounts.values():
         yield from experiment_checks.look(app, named)
     yield from receipt_checks.look(app, view.not_archived)
+    yield from webhook_checks.look(app)
     for account in view.accounts:
         yield _gate(account.gate)
         for one in account.gate.closures:

@@ -1,0 +1,15 @@
+"""Our Celery application whose webhooks are taken over after a few seconds, not a minute.
+
+`celery -A tests.acceptance.quick_webhooks worker`: nothing else of it is different.
+"""
+
+from __future__ import annotations
+
+from worker.execution import courier
+from worker.execution.celery_app import app
+from worker.ledger import deliveries
+
+__all__ = ["app"]
+
+deliveries.LEASE_S = 3.0
+courier.EVERY_S = courier.PAUSE_S = 0.2

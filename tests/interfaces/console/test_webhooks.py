@@ -1,0 +1,64 @@
+"""The page of webhooks: endpoints and messages as the command line has them, and sending again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.interfaces.cli.test_webhooks import give_up, taken
+from tests.support.console_pages import Console
+from tests.support.dead_letters import Undertaker
+from worker.ledger import deliveries
+from worker.ledger.audit import AuditLog
+from worker.ledger.deliveries import Deliveries, DeliveryState
+from worker.webhooks.signing import new_secret
+
+WHO = {"reason": "TICKET-4711", "by": "ops-7"}
+
+
+@pytest.fixture
+def console(redis_url: str, tmp_path: Path) -> Iterator[Console]:
+    path = tmp_path / "eraser.toml"
+    path.write_text('[webhooks.crm]\nurl = "https://crm.example.com/h?token=geheim"\nsecret_envs = ["CRM_SECRET"]\n')
+    one = Console(redis_url, {"ERASER_CONFIG": str(path), "CRM_SECRET": new_secret()})
+    with one.client:
+        yield one
+
+
+def states(console: Console) -> dict[str, DeliveryState]:
+    return {one.id: one.state for one in Deliveries(console.app.redis, "default", console.app.keys).newest()}
+
+
+def test_it_shows_endpoints_and_messages_and_finds_some(console: Console, undertaker: Undertaker) -> None:
+    assert "https://crm.example.com/h" in console.text("/webhooks")
+    (dead,) = give_up(undertaker, "a")
+    (sent,) = taken(undertaker, "b")
+    deliveries.settle(undertaker.ledger, "crm", sent, status=204, ms=7, why="delivered")
+    text = console.text("/webhooks")
+    assert "204 delivered, 7 ms (1 attempt)" in text
+    assert "503 refused, 41 ms" in text
+    assert "geheim" not in console.get("/webhooks").text
+    only = console.text("/webhooks?state=dead&endpoint=crm&type=deletion.deleted")
+    assert dead in only
+    assert sent.id not in only
+    assert "No message matches these filters" in console.text("/webhooks?endpoint=other")
+    wrong = console.get("/webhooks?state=canary")
+    assert (wrong.status_code, "canary" in wrong.text) == (422, False)
+
+
+def test_a_message_or_all_dead_ones_of_an_endpoint_are_sent_again(console: Console, undertaker: Undertaker) -> None:
+    first, *others = give_up(undertaker, "a", "b", "c")
+    assert "The message to https://crm.example.com/h is sent again" in console.text(f"/webhooks/crm/{first}/replay")
+    assert "1 message on the way again" in console.send(f"/webhooks/crm/{first}/replay", **WHO).text
+    assert states(console) == {first: DeliveryState.WAITING, **dict.fromkeys(others, DeliveryState.DEAD)}
+    assert "2 messages on the way again" in console.send("/webhooks/crm/replay", **WHO).text
+    assert set(states(console).values()) == {DeliveryState.WAITING}
+    entries = list(AuditLog(undertaker.redis, "default").newest())
+    assert [(one.by, one.reason, one.of, one.results) for one in entries] == [
+        ("ops-7", "TICKET-4711", "crm", {"replayed": 2}),
+        ("ops-7", "TICKET-4711", "crm", {"replayed": 1}),
+    ]
+    for gone in ("/webhooks/crm/replay", "/webhooks/crm/msg_none/replay", "/webhooks/none/replay"):
+        assert console.get(gone).status_code == 422

@@ -1,0 +1,268 @@
+"""What becomes an event, whom it is for, and how long what was delivered is kept."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.ledger.test_gate import fail, gate, many, outage, pass_until_tried, probe, tell
+from tests.support.dead_letters import Undertaker
+from tests.support.erasures import erased
+from tests.support.ledgers import PROJECT, Bench
+from worker.config.webhooks import EventType
+from worker.ledger import deliveries, scripts
+from worker.ledger.deliveries import Deliveries, DeliveryState, Wanted
+from worker.ledger.replays import Replays, ReplayStage
+from worker.ledger.schema.keys import Key
+from worker.model.target import Target
+
+ALL = [Wanted("crm", EventType, None)]
+DAY_S = 86400.0
+Event = tuple[str, dict[str, Any]]
+
+
+@pytest.fixture
+def recording(bench: Bench) -> Bench:
+    """A bench at which somebody delivers."""
+    deliveries.fan_out(bench.ledger, ALL)
+    return bench
+
+
+def outbox(of: Bench | Undertaker) -> list[Event]:
+    """The events in the outbox; it is empty then."""
+    entries: Any = of.ledger.client.xrange(of.ledger.prefix + Key.OUTBOX)
+    of.ledger.client.delete(of.ledger.prefix + Key.OUTBOX)
+    return [(fields[b"event"].decode(), json.loads(fields[b"about"])) for _, fields in entries]
+
+
+def names(of: Bench | Undertaker) -> list[str]:
+    return [name for name, _ in outbox(of)]
+
+
+def ids(bench: Bench) -> set[str]:
+    return {one.id for one in kept(bench)}
+
+
+def kept(bench: Bench) -> list[deliveries.Delivery]:
+    return list(Deliveries(bench.client, "default").newest())
+
+
+def due(bench: Bench, endpoint: str = "crm") -> list[str]:
+    members: Any = bench.client.zrange(f"{bench.p}{Key.DELIVERIES_DUE}{endpoint}", 0, -1)
+    return [member.decode() for member in members]
+
+
+# -- what becomes an event
+
+
+def test_nothing_is_written_unless_somebody_delivers(bench: Bench) -> None:
+    bench.request("a")
+    bench.settle(bench.take())
+    bench.ledger.pause(why="T-1")
+    assert outbox(bench) == []
+
+
+def test_for_a_day_after_the_last_worker_with_endpoints_events_are_written(recording: Bench) -> None:
+    recording.request("a", "b")
+    recording.pass_time(DAY_S - 60)
+    recording.settle(recording.take())
+    recording.pass_time(120)
+    recording.settle(recording.take())
+    assert outbox(recording) == [("deletion.deleted", {"ref": f"{PROJECT}/a", "requested": "1800000000000"})]
+
+
+def test_a_letter_that_is_given_up_or_restored_is_no_event(recording: Bench) -> None:
+    recording.request("a")
+    recording.settle(recording.take(), "dead", cause="refused", status=400)
+    job = [Target(PROJECT, "a")]
+    recording.ledger.discard(job, why="T-1")
+    recording.ledger.restore(job, why="T-2")
+    (event,) = outbox(recording)
+    assert (event[0], event[1]["why"]) == ("deletion.dead", "refused")
+
+
+def test_a_late_200_is_an_event_after_the_death(recording: Bench) -> None:
+    recording.request("a")
+    lease = recording.take()
+    recording.settle(lease, "dead", cause="refused", status=500)
+    recording.settle(lease, "deleted")
+    assert names(recording) == ["deletion.dead", "deletion.deleted"]
+
+
+def test_each_outage_and_its_end_are_told_once(recording: Bench) -> None:
+    """Where lists are answered and nothing is due it is open, and the next job that fails closes it."""
+    outage(recording, jobs=5)
+    (event,) = outbox(recording)
+    assert (event[0], event[1]["scope"], event[1]["cause"]) == ("account.closed", "account", "outage")
+    assert float(event[1]["retry"]) == gate(recording).until
+    pass_until_tried(recording)
+    tell(recording, recording.turn(), "fail", why="no answer")
+    assert outbox(recording) == [], "still the same outage"
+    pass_until_tried(recording)
+    tell(recording, recording.turn(), "listed")
+    assert outbox(recording) == [("account.opened", {"scope": "account", "cause": "outage"})]
+    many(recording, 8)
+    fail(recording, recording.take())
+    assert names(recording) == ["account.closed"]
+    recording.settle(probe(recording))
+    assert names(recording) == ["account.opened", "deletion.deleted"]
+
+
+def test_a_pause_and_its_end_are_told_once_each(recording: Bench) -> None:
+    recording.ledger.pause(why="geheim")
+    recording.ledger.pause(why="geheim again")
+    recording.ledger.resume(why="T-1")
+    recording.ledger.resume(why="T-1")
+    about = {"scope": "account", "cause": "paused"}
+    assert outbox(recording) == [("account.closed", about), ("account.opened", about)]
+
+
+def test_a_missing_key_closes_and_a_person_opens(recording: Bench) -> None:
+    recording.client.hdel(recording.p + "gate", "good:k1")
+    recording.ledger.block_account("credentials", "no key: geheim")
+    recording.ledger.block_account("credentials", "no key: geheim")
+    recording.ledger.resume(why="T-1")
+    (closed, about), opened = outbox(recording)
+    assert (closed, about["cause"]) == ("account.closed", "credentials")
+    assert opened == ("account.opened", {"scope": "account", "cause": "credentials"})
+    assert "geheim" not in str(about)
+    recording.open()
+
+
+def test_a_replay_that_ends_is_told_with_its_counts(client: Any, redis_url: str) -> None:
+    undertaker = Undertaker(redis_url)
+    undertaker.end("a", "b")
+    deliveries.fan_out(undertaker.ledger, ALL)
+    replays = Replays(undertaker.ledger)
+    for id, jobs in (("r-1", ["a"]), ("r-2", ["b"])):
+        replays.snapshot(id, [Target(undertaker.project, job) for job in jobs])
+        replays.start(replays.terms(id, why="T-1", by=None, what="all", groups={}, mark=9, deadline_s=600))
+    replay = replays.find("r-1")
+    assert replay is not None
+    replays.requeue_batch(replay, 1, ReplayStage.REST)
+    undertaker.settle(undertaker.take(), to="deleted")
+    replays.stop("r-2", why="T-2")
+    replays.revert_unstarted("r-2")
+    finished = [about for name, about in outbox(undertaker) if name == "replay.finished"]
+    assert [(one["replay"], one["state"], one["total"], one.get("deleted")) for one in finished] == [
+        ("r-1", "done", "1", "1"),
+        ("r-2", "stopped", "1", None),
+    ]
+
+
+def test_an_erasure_that_closes_is_told_with_its_verdict(redis_url: str, client: Any) -> None:
+    undertaker = Undertaker(redis_url)
+    deliveries.fan_out(undertaker.ledger, ALL)
+    erased(undertaker, "a")
+    ref = str(Target(undertaker.project, "a"))
+    assert outbox(undertaker)[-1] == ("erasure.closed", {"ref": ref, "verdict": "partial"})
+
+
+# -- whom it is for
+
+
+def test_each_endpoint_gets_what_it_wants(recording: Bench) -> None:
+    recording.request("a")
+    recording.settle(recording.take())
+    recording.request("b")
+    recording.settle(recording.take(), "dead", cause="refused", status=400)
+    recording.ledger.pause(why="T-1")
+    wanted = [
+        Wanted("all", EventType, None),
+        Wanted("deaths", [EventType.DEAD], None),
+        Wanted("ours", EventType, [PROJECT], account=False),
+        Wanted("account", EventType, [PROJECT, "q"], account=True),
+        Wanted("theirs", EventType, ["q"], account=False),
+    ]
+    assert deliveries.fan_out(recording.ledger, wanted) == 3
+    assert {name: len(due(recording, name)) for name in ("all", "deaths", "ours", "account", "theirs")} == {
+        "all": 3,
+        "deaths": 1,
+        "ours": 2,
+        "account": 3,
+        "theirs": 0,
+    }
+    assert len(ids(recording)) == 3, "an event has the same id at each endpoint"
+    assert deliveries.fan_out(recording.ledger, wanted) == 0
+    assert recording.client.exists(recording.p + Key.OUTBOX) == 0
+    recording.ledger.resume(why="T-2")
+
+
+def test_what_is_no_event_of_ours_is_dropped(recording: Bench) -> None:
+    recording.client.xadd(recording.p + Key.OUTBOX, {"event": "deletion.deleted", "at": "1", "about": "no JSON"})
+    recording.client.xadd(recording.p + Key.OUTBOX, {"x": "y"})
+    assert deliveries.fan_out(recording.ledger, ALL) == 2
+    assert kept(recording) == []
+
+
+# -- leases and what is kept
+
+
+def test_only_the_last_who_took_it_may_say_that_it_failed(recording: Bench) -> None:
+    recording.request("a")
+    recording.settle(recording.take())
+    deliveries.fan_out(recording.ledger, ALL)
+    (first,) = deliveries.take(recording.ledger, "crm", 5)
+    assert deliveries.take(recording.ledger, "crm", 5) == []
+    recording.pass_time(deliveries.LEASE_S + 1)
+    (second,) = deliveries.take(recording.ledger, "crm", 5)
+    assert (second.id, second.lease) == (first.id, 2)
+    assert deliveries.settle(recording.ledger, "crm", first, status=500, ms=1, why="x") == "late"
+    assert deliveries.settle(recording.ledger, "crm", second, status=500, ms=1, why="x", delay_s=10) == "waiting"
+    assert deliveries.take(recording.ledger, "crm", 5) == []
+    assert deliveries.settle(recording.ledger, "crm", first, status=204, ms=1, why="y") == "delivered", "it has it"
+    assert due(recording) == []
+    (one,) = kept(recording)
+    assert (one.state, [attempt.status for attempt in one.attempts]) == (DeliveryState.DELIVERED, [500, 204])
+
+
+def test_a_secret_that_cannot_be_read_uses_no_attempt(recording: Bench) -> None:
+    recording.request("a")
+    recording.settle(recording.take())
+    deliveries.fan_out(recording.ledger, ALL)
+    for used, failed in ((False, 0), (True, 0), (True, 1)):
+        (taken,) = deliveries.take(recording.ledger, "crm", 5)
+        assert taken.failed == failed
+        deliveries.settle(recording.ledger, "crm", taken, status=None, ms=0, why="x", used=used, delay_s=1)
+        recording.pass_time(2)
+
+
+def test_of_too_many_deliveries_the_oldest_that_do_not_wait_go(
+    recording: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = scripts._read
+    scripts._load.cache_clear()
+    monkeypatch.setattr(
+        scripts, "_read", lambda name: read(name).replace("DELIVERIES_MOST = 10000", "DELIVERIES_MOST = 3")
+    )
+    try:
+        for n in range(5):
+            recording.request(f"job-{n}")
+            recording.settle(recording.take())
+            recording.pass_time(1)
+            deliveries.fan_out(recording.ledger, ALL)
+            if n in (1, 2):
+                newest = deliveries.take(recording.ledger, "crm", 5)[-1]
+                state = {1: "dead", 2: "delivered"}[n]
+                status = {1: 500, 2: 200}[n]
+                assert deliveries.settle(recording.ledger, "crm", newest, status=status, ms=1, why="x") == state
+        assert [one.about["ref"] for one in kept(recording)] == [f"{PROJECT}/job-{n}" for n in (4, 3, 0)]
+        assert Deliveries(recording.client, "default").dead("crm") == []
+    finally:
+        monkeypatch.undo()
+        scripts._load.cache_clear()
+
+
+def test_what_is_a_month_old_is_forgotten(recording: Bench) -> None:
+    recording.request("a", "b")
+    recording.settle(recording.take())
+    deliveries.fan_out(recording.ledger, [*ALL, Wanted("gone", EventType, None)])
+    recording.pass_time(29 * DAY_S)
+    recording.ledger.forget(keep_s=400 * DAY_S)
+    assert len(kept(recording)) == 2
+    recording.pass_time(2 * DAY_S)
+    recording.ledger.forget(keep_s=400 * DAY_S)
+    assert kept(recording) == []
+    assert (due(recording), due(recording, "gone")) == ([], [])
