@@ -45,7 +45,8 @@ def tenants(count: int, *words: str) -> Iterator[tuple[Fleet, dict[str, str], Ap
         config.write_text("".join(accounts), encoding="utf-8")
         env = fleet.env | {"ERASER_CONFIG": str(config)}
         del env["ERASER_ENDPOINT"]
-        yield fleet, env, AppContext.load(env)
+        fleet.app = AppContext.load(env)  # it is judged by the ledgers of these accounts
+        yield fleet, env, fleet.app
 
 
 def start(fleet: Fleet, env: dict[str, str], workers: int, threads: int) -> list[Process]:
