@@ -257,7 +257,7 @@ def test_where_a_password_is_set_it_opens_and_signing_out_closes(context: Visits
     tab_to(page, "password")
     page.keyboard.type(password)
     enter(page)
-    expect(page.get_by_role("heading", name="What now")).to_be_visible()
+    expect(page.get_by_role("heading", name="Dead letters")).to_be_visible()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("status")).to_have_text("You are signed out.")
     page.go_back()

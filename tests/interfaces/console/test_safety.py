@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -218,7 +219,8 @@ def test_without_a_session_there_is_the_page_of_the_link_and_nothing_else(
         for path in [*posts(), *(re.sub(r"\{\w+\}", "x", path) for path in paths)]:
             response = console.get(path, **{header: "1.2.3.4"})
             if response.status_code != 405:
-                assert (response.status_code, response.headers["location"]) == (303, "/login"), path
+                to = "" if path == "/" else f"?to={quote(path, safe='')}"
+                assert (response.status_code, response.headers["location"]) == (303, f"/login{to}"), path
             assert GROUP not in response.text
         page = console.get("/login", **{header: "1.2.3.4"})
         assert (page.status_code, "eraser console link" in page.text) == (200, True)
@@ -284,7 +286,8 @@ def test_every_page_wants_the_password_first(outside: Console, undertaker: Under
     undertaker.end("a")
     paths = [view.path for page in PAGES for view in page.VIEWS if view.show and not view.public]
     for path in [re.sub(r"\{\w+\}", "x", path) for path in paths]:
-        assert outside.get(path).headers.get("location") == "/login", path
+        to = "" if path == "/" else f"?to={quote(path, safe='')}"
+        assert outside.get(path).headers.get("location") == f"/login{to}", path
     for path in posts():
         response = outside.post(path, token="", **WHO_AND_WHY)
         assert response.status_code == 403, path
@@ -306,6 +309,21 @@ def test_the_right_password_opens_and_signing_out_closes_for_good(outside: Conso
     assert outside.get("/").headers["location"] == "/login"
     outside.client.cookies.set(sessions.COOKIE, inside)
     assert outside.get("/").headers["location"] == "/login", "a stolen cookie ends with its session"
+
+
+def test_whoever_signs_in_comes_to_the_page_that_was_asked_for(outside: Console) -> None:
+    login = outside.get("/deletions?state=dead&job=a").headers["location"]
+    assert "Deletions" in words(outside.send(login, password=PASSWORD, by="ops-7").text)
+    assert str(outside.get(login).headers["location"]) == "/deletions?state=dead&job=a"
+
+
+@pytest.mark.parametrize("to", ["//evil.example", "/\\evil.example", "https://evil.example", "evil", "", "/a\r\nX: y"])
+def test_signing_in_leads_to_no_other_site(outside: Console, to: str) -> None:
+    response = outside.client.get("/login", params={"to": to})
+    token = re.search(r'name="token" value="(\w+)"', response.text)
+    assert token
+    path = f"/login?{urlencode({'to': to})}"
+    assert outside.post(path, token=token[1], password=PASSWORD, by="ops-7").headers["location"] == "/"
 
 
 def test_a_session_ends_by_itself_and_looking_does_not_prolong_it(outside: Console) -> None:

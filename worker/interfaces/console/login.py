@@ -8,12 +8,13 @@ from worker.model.errors import UsageError
 from worker.model.ids import check_opaque
 from worker.services import console_links
 
+LONGEST_ADDRESS = 2_000  # characters
 LATER = "too many wrong passwords from here: try again in five minutes"
 
 
 def show(context: RequestContext) -> Page | Redirect:
     if context.session.signed_in:
-        return Redirect("/")
+        return Redirect(_wanted(context))
     word = context.query("link")
     if not word or context.app.settings.console_password is not None or context.request.method != "GET":
         return _page()
@@ -38,7 +39,13 @@ def sign_in(context: RequestContext) -> Page | Redirect:
     except UsageError as error:
         return _page(str(error), 422)
     sessions.forget_tries(context.app, context.address)
-    return Redirect("/", session=sessions.sign_in(context.app, context.field("by")))
+    return Redirect(_wanted(context), session=sessions.sign_in(context.app, context.field("by")))
+
+
+def _wanted(context: RequestContext) -> str:
+    """The page that was asked for before; only one of ours."""
+    to = context.query("to", LONGEST_ADDRESS)
+    return to if to.startswith("/") and not to.startswith(("//", "/\\")) and to.isprintable() else "/"
 
 
 def sign_out(context: RequestContext) -> Redirect:

@@ -242,7 +242,9 @@ def _again(request: Request) -> Response:
 def _to_login(context: RequestContext) -> Response:
     if context.part:
         return rendering.guarded(HTMLResponse('<p>Signed out. <a href="/login">Sign in</a></p>', STOP_POLLING))
-    return finished(context, Redirect("/login"))
+    path, query = context.request.url.path, context.request.url.query
+    to = "" if path == "/" else "?to=" + quote(f"{path}?{query}" if query else path, safe="")
+    return finished(context, Redirect(f"/login{to}"))
 
 
 def _trouble(context: RequestContext, error: EraserError | None) -> Response:
