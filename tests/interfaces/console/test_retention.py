@@ -80,7 +80,7 @@ def test_above_the_caps_number_and_project_are_confirmed(console: Console, liste
     assert "Over the cap: 120 of the 120 jobs of project" in text
     assert "… and 70 more" in text
     refused = console.post(PATH, token=console.token(), most="120", **REASON)
-    assert (refused.status_code, "tick each project" in words(refused.text)) == (422, True)
+    assert (refused.status_code, "type the number, and tick each project" in words(refused.text)) == (422, True)
     stopped = console.post(PATH, token=console.token(), **REASON).headers["location"]
     assert ended(console, stopped.rpartition("/")[2]).stopped_by
     assert "Stopped:" in console.text(stopped)
