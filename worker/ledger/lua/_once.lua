@@ -1,3 +1,5 @@
+--include _clock
+--include _account
 -- A caller numbers its operations. The last one again: its first answer again. An older one, delayed on the way:
 -- nothing.
 -- Measured: a client library that retries by itself runs a script twice when an answer is lost.

@@ -11,8 +11,6 @@
 --            busy     another worker does this or an earlier slot of the policy, or it is not known what time it is
 --            lost     begun three times and never finished: left for a person
 --   `slots` hash: policy -> JSON {slot, schedule, run, until, done, tries}
---include _clock
---include _account
 --include _once
 local MOST_TRIES = 3
 local WRONG_CLOCK = 2 * 86400000  -- ms: a slot further ahead of Redis's clock, and of ours, was one of a machine that erred

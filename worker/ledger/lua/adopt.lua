@@ -2,8 +2,6 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: holds: [[HMAC, what the hold says (JSON), when it ends or false],
 --   …]) returns  {"now", "adopted": how many are new here, or longer}
---include _clock
---include _account
 --include _drains
 --include _once
 local USERS, ENDS = K.held_users, K.hold_ends

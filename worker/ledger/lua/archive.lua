@@ -4,8 +4,6 @@
 --   ARGV     caller, operation number, options (JSON: was (the id that was archived last), n, id, head: the last one in
 --            the file, redacted: how often texts had been redacted when it was written)
 --   returns  {"now", "archived": bool}: false where another one archived or redacted meanwhile, or it was never sealed
---include _clock
---include _account
 --include _drains
 --include _once
 

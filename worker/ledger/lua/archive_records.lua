@@ -6,8 +6,6 @@
 --            receipt its number, its state, when it finished (ms), and the verdict on what was left behind, or false),
 --            then up to 500 refs, one a receipt, in their order
 --   returns  {"now", "left": how many did; none where another worker was faster, or a receipt is not archived}
---include _clock
---include _account
 --include _drains
 --include _once
 --include _erasure

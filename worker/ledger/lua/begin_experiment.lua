@@ -4,8 +4,6 @@
 --            act (see _audit.lua)), then the job's ref
 --   returns  {"now", "results": ["begun" | "running": it had begun already | "requested": its deletion was asked for
 --            before, so nobody knows what it had]}
---include _clock
---include _account
 --include _once
 --include _audit
 --include _experiment

@@ -7,8 +7,6 @@
 --                         up to which everything was looked up; none: this round is over
 --   rechecks        zset  ids of all runs; score: when they began
 --   recheck:<id>    hash  at, last, ended, by, key, since, n:<result> (how many)
---include _clock
---include _account
 --include _once
 
 local function begin(now)

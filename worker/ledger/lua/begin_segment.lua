@@ -9,8 +9,6 @@
 --   receipts:chain  shifts  '<id> <by>;…': the number of an entry up to this id is so much higher than the stream has it
 --                           (see read_receipts.lua)
 --                   day     receipts count as of this day at least
---include _clock
---include _account
 --include _drains
 --include _once
 

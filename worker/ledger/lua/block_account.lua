@@ -4,8 +4,6 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: cause ('credentials' | 'misconfigured'), why, gate)
 --   returns  {"now", "until": ms since 1970 when it is tried again; null where it did not close}
---include _clock
---include _account
 --include _drains
 --include _once
 --include _gate

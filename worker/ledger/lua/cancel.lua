@@ -5,8 +5,6 @@
 --   returns  {"now", "results": ["cancelled" (nothing was ever sent) | "cancelled_after_calls" | "in_flight"
 --             | "may_be_deleted" | "claim_removed" | "not_claimed" | "parts_kept" (it has ended; what it left behind and
 --             is still there is not deleted) | the state that cannot be cancelled | "unknown"]}
---include _clock
---include _account
 --include _drains
 --include _once
 --include _claims

@@ -5,8 +5,6 @@
 --   (ms)),
 --            then up to 500 refs, found as records or in indexes
 --   returns  {"now", "damage": what was found, see _once.lua}
---include _clock
---include _account
 --include _drains
 --include _once
 --include _groups

@@ -4,8 +4,6 @@
 --            target, quiet (it is only being tried), server_time (ms; it was refused for its clock: the next call is
 --            signed with MetaStudio's))
 --   returns  {"now"}
---include _clock
---include _account
 --include _drains
 --include _once
 --include _gate

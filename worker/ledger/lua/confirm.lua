@@ -11,8 +11,6 @@
 --            open as it was; ahead_s: until it may leave, and call_seq: its number, where a place was asked for}
 --   "go" writes down that a call may have left: from now on a cancel or hold comes too late, and a rescue does not
 --   know. Its lease begins anew, so that it covers the call however long the look before it took.
---include _clock
---include _account
 --include _drains
 --include _once
 --include _claims

@@ -6,8 +6,6 @@
 --   returns  {"now", "done": false if the project is not being moved: nothing was written then}
 --   The replay of a letter stays behind; a dead one gets its place in the groups and its number here. What was due and
 --   had to wait for the move (see _places.lua) is due at once.
---include _clock
---include _account
 --include _once
 --include _history
 --include _counters

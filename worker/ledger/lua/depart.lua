@@ -4,8 +4,6 @@
 --            act (see _audit.lua)), then up to 500 refs
 --   returns  {"now", "gone": how many left; the others have changed since they were packed}
 --   For the replay that began a letter its round is over, as if it had been cancelled: it goes on elsewhere without it.
---include _clock
---include _account
 --include _drains
 --include _once
 --include _history

@@ -2,8 +2,6 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: why, by, act (see _audit.lua)), then up to 500 refs
 --   returns  {"now", "results": ["discarded", or the state of one that is not dead, or "unknown"]}
---include _clock
---include _account
 --include _drains
 --include _once
 --include _claims

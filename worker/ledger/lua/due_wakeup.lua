@@ -3,8 +3,6 @@
 --   ARGV     caller, operation number, options (JSON): gate (see _gate.lua), key (the fingerprint of the caller's)
 --   returns  {"now", "wakeup": its number, "next": ms since 1970 when somebody should look again,
 --             "replays": ids of replays that somebody has to drive, if there are any}
---include _clock
---include _account
 --include _drains
 --include _once
 --include _gate

@@ -6,8 +6,6 @@
 --            why, by, act (see _audit.lua)), then up to 500 refs of jobs
 --   returns  {"now", "results": one a ref: "erasing" | "restoring" | "nothing_left" (no part has such evidence and is proven
 --            to be the job's own) | "on_hold" | "not_over" (the job itself is, or may be, there) | "unknown"}
---include _clock
---include _account
 --include _drains
 --include _once
 --include _places

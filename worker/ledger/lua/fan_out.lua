@@ -3,8 +3,6 @@
 --   ARGV     caller, operation number, options (JSON: most, endpoints: [{name, events: {<event>: true}, projects: {<id>:
 --            true} (none: all), account (bool: it wants what is about the account and no project)}])
 --   returns  {"now", "taken": how many events}
---include _clock
---include _account
 --include _once
 --include _deliveries
 local DAY, HOUR = 86400000, 3600000  -- events are written down for a day after the last worker with endpoints was here

@@ -10,8 +10,6 @@
 --            at first))
 --   returns  {"now", "forgotten": how many records, entries, runs and app users, "places": as above; none where all was
 --   seen, "more": true where not all that was archived was}
---include _clock
---include _account
 --include _drains
 --include _once
 --include _counters

@@ -7,8 +7,6 @@
 --             "in_flight" (held if the call under way deletes nothing), "parts_held" (it has ended, and what it left
 --             behind is not deleted), the state of one that does not wait, or "none"}
 --   What waits is held at once; what is under way, asked for or replayed later is held when an executor would take it.
---include _clock
---include _account
 --include _drains
 --include _once
 --include _claims

@@ -7,8 +7,6 @@
 --            status, code (of the job's last DELETE)} of one that is watched, held: whether none of its parts may be
 --            deleted now}, …], none
 --            while nothing may be called}
---include _clock
---include _account
 --include _drains
 --include _once
 --include _gate

@@ -3,8 +3,6 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: {})
 --   returns  {"now", "check": true where something has to be dated anew (see redate.lua)}
---include _clock
---include _account
 --include _drains
 --include _gate
 --include _keep_time

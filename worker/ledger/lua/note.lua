@@ -2,8 +2,6 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: act (see _audit.lua), result, number)
 --   returns  {"now"}
---include _clock
---include _account
 --include _once
 --include _audit
 

@@ -2,8 +2,6 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: family, scope, limit, period_s, remaining)
 --   returns  {"now"}
---include _clock
---include _account
 --include _once
 --include _gate
 

@@ -6,8 +6,6 @@
 --   returns  {"now", "n": its number; none: Redis is older, and nothing may be written over the record}
 --
 --   receipts:chain  holds   that number
---include _clock
---include _account
 --include _drains
 --include _once
 

@@ -2,8 +2,6 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: key (its fingerprint))
 --   returns  {"now", "was": whether it was closed}
---include _clock
---include _account
 --include _drains
 --include _once
 --include _gate

@@ -2,8 +2,6 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: why, by, act (see _audit.lua))
 --   returns  {"now", "was": true when it was paused before}
---include _clock
---include _account
 --include _drains
 --include _once
 --include _gate

@@ -5,8 +5,6 @@
 --   returns  {"now", "done": whether it is so now}
 --   Only whoever has asked the register says 'here' (see worker/ledger/places.py). 'moved' stays: whoever read the
 --   register before a move must not find the mark as it was.
---include _clock
---include _account
 --include _drains
 --include _once
 --include _places

@@ -6,8 +6,6 @@
 --   returns  {"now", "was": the address before, if any, "bound": whether it is the new one now,
 --             "waits": {pending, running, held, dead}: how many}
 --   What the gate knows of the old address is forgotten, but for an operator's pause, and what is counted.
---include _clock
---include _account
 --include _once
 --include _audit
 

@@ -4,8 +4,6 @@
 --            verdict, next (ms since 1970; none: it is closed), left (bool: it left something), answers (of an experiment: JSON
 --            lines), watched (bool: it is not over), damaged (why its parts make no sense: they are put aside)), then up to 500 refs
 --   returns  {"now", "results": one a ref: "open" | "closed" | "stale" (somebody else looked since, or it began anew)}
---include _clock
---include _account
 --include _once
 --include _receipt
 --include _erasure

@@ -6,8 +6,6 @@
 --            has ended; was, cursor: of the scheduled one, as it was seen and as it is now), then up to 500 refs
 --   returns  {"now", "recorded": false where another worker was faster: nothing changed then}
 --   back     zset  ref; score: when it was found. What is deleted once more later than that is not meant any more.
---include _clock
---include _account
 --include _once
 --include _history
 --include _counters

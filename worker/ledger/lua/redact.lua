@@ -3,8 +3,6 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: n, id, fields: names and values in turn, as they are to be)
 --   returns  {"now", "redacted": bool}: false where it has left Redis, or was never there
---include _clock
---include _account
 --include _drains
 --include _once
 

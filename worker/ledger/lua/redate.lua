@@ -3,8 +3,6 @@
 --   ARGV     caller, operation number, options (JSON: {})
 --   returns  {"now", "redated": how many, "more": whether there is more to look at}
 --   `check` in the hash `clock`: '<which index> <how many were seen there and stay>'.
---include _clock
---include _account
 --include _drains
 --include _once
 --include _redate

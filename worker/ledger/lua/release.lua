@@ -12,8 +12,6 @@
 --   It notifies nobody: the caller wakes the dispatcher. What a hold of an app user held has to be named: the caller goes
 --   through `held` with neither `jobs` nor `user`, then says so with looked_through. Until then the hold's name stays
 --   in `holds:ends`: where the caller dies, another one does it.
---include _clock
---include _account
 --include _drains
 --include _once
 --include _claims

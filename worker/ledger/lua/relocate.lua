@@ -3,8 +3,6 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: head: the last one in a file, as it was seen, act (see
 --   _audit.lua)) returns  {"now", "relocated": bool}: false where something was archived meanwhile
---include _clock
---include _account
 --include _once
 --include _audit
 

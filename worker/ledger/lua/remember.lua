@@ -8,8 +8,6 @@
 --             while it is under way}
 --   idem  hash  key -> '<hash of the body> <when (ms)> <answer>', the answer empty while it is under way
 --   Whoever dies between begin and end leaves a mark that counts for a minute.
---include _clock
---include _account
 --include _once
 local KEPT, UNDER_WAY = 86400000, 60000
 local IDEM = K.idempotency

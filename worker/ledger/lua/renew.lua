@@ -2,8 +2,6 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: ref, token, lease (ms))
 --   returns  {"now", "ours": whether it is still the caller's}
---include _clock
---include _account
 --include _drains
 --include _once
 

@@ -5,8 +5,6 @@
 --            letters with a later one are not touched), gate, act (see _audit.lua)), then up to 500 refs
 --   returns  {"now", "results": ["pending", "newer", or the state of one that is not dead, or "unknown"], "wake": whether
 --            an executor is to be called at once}
---include _clock
---include _account
 --include _once
 --include _claims
 --include _places

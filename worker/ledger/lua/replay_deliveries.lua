@@ -2,8 +2,6 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: endpoint, ids (at most 500), act (see _audit.lua))
 --   returns  {"now", "results": one an id: replayed | waiting (it is on its way anyway) | unknown}
---include _clock
---include _account
 --include _once
 --include _deliveries
 --include _audit

@@ -12,8 +12,6 @@
 --   returns  {"now", "results": [one a ref, "<state now>" for a new one, "=<state now>" for a merged one, "+" before the
 --   state where a new round was opened; "on_hold" or "withdrawn" for a part whose job is on hold, or that nobody wants
 --   deleted any more: nothing was written], "wake": whether an executor is to be called at once}
---include _clock
---include _account
 --include _once
 --include _claims
 --include _policy_texts

@@ -6,8 +6,6 @@
 --   returns  {"now", "moved": whether it was this caller's turn, "fed": how many began, "wake": whether
 --            an executor is to be called at once}
 --   On hold: nothing is sent, so the letter stays dead. Where that depends on an unknown app user, a look will tell.
---include _clock
---include _account
 --include _once
 --include _claims
 --include _history

@@ -3,8 +3,6 @@
 --   ARGV     caller, operation number, options (JSON): alive (ids of workers with a recent heartbeat), counts (bool), limit
 --            counts is false after Redis itself was away: then no heartbeat could arrive, and nobody is counted as lost
 --   returns  {"now", "rescued": [[ref, "pending" | "dead"], …], "next": when the next lease ends}
---include _clock
---include _account
 --include _drains
 --include _once
 --include _claims

@@ -4,8 +4,6 @@
 --   ARGV     caller, operation number, options (JSON: gate, kind, urgent (bool), patience (ms); throttled: a GET of this
 --            family was answered 429, and nobody sends one for so many ms)
 --   returns  {"now", "wait": ms until the slot, or null when it is further away than the patience}
---include _clock
---include _account
 --include _drains
 --include _once
 --include _gate

@@ -2,8 +2,6 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: why, by, within (ms), act (see _audit.lua)), then up to 500 refs
 --   returns  {"now", "results": ["dead", "too_late", or the state of one that is not discarded, or "unknown"]}
---include _clock
---include _account
 --include _once
 --include _claims
 --include _policy_texts

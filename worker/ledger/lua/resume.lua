@@ -2,8 +2,6 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: gate, act (see _audit.lua))
 --   returns  {"now", "was": what kept it closed or null, "records": of refused keys}
---include _clock
---include _account
 --include _drains
 --include _once
 --include _gate

@@ -4,8 +4,6 @@
 --   ARGV     caller, operation number, options (JSON: id, limit (at most 500))
 --   returns  {"now", "state": "stopping" where there is more, or how it has ended}
 --   A call that was made, may have been made, or is being made goes its way; so does what somebody else asked for too.
---include _clock
---include _account
 --include _drains
 --include _once
 --include _claims

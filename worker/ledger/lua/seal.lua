@@ -14,8 +14,6 @@
 --                             relocate.lua)
 --                   shifts, day  of a segment that began behind lost receipts (see begin_segment.lua)
 --   receipts:seals  zset, score n, '<id> <head>': some of the places that were sealed, to say later where a break is
---include _clock
---include _account
 --include _drains
 --include _once
 local SPARSE = 100

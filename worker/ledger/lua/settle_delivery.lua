@@ -4,8 +4,6 @@
 --   ARGV     caller, operation number, options (JSON: endpoint, id, lease, ok (bool), status (none: no answer), why, ms,
 --            used (bool: it used an attempt), delay (ms until the next; none: it is given up))
 --   returns  {"now", "state": delivered | waiting | dead | late | unknown}
---include _clock
---include _account
 --include _drains
 --include _once
 --include _deliveries

@@ -3,8 +3,6 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: id), then up to 500 refs
 --   returns  {"now", "total": how many are written down}
---include _clock
---include _account
 --include _once
 --include _places
 

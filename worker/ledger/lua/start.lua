@@ -5,8 +5,6 @@
 --   letter),
 --            keep (ms), most (how many replays are remembered), act (see _audit.lua), others (see _replays.lua))
 --   returns  {"now", "state"}; another state than "running": it was not there to be started
---include _clock
---include _account
 --include _once
 --include _audit
 -- The history stays short: the oldest that have ended go.

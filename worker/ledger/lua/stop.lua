@@ -4,8 +4,6 @@
 --   ARGV     caller, operation number, options (JSON: id, why, by, cancels (a person does; otherwise it stops itself),
 --            act (see _audit.lua))
 --   returns  {"now", "was": its state before; only "running" is stopped, or "unknown"}
---include _clock
---include _account
 --include _drains
 --include _once
 --include _replays

@@ -18,8 +18,6 @@
 --             "erasures": true where what jobs left behind is to be looked for,
 --             "next": ms since 1970 when somebody should look again, "wakeup": its number}
 --   It begins with ZREM, so that it still runs when Redis is full: what drains must go on.
---include _clock
---include _account
 --include _once
 --include _claims
 --include _policy_texts

@@ -3,8 +3,6 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: endpoint, most, lease (ms))
 --   returns  {"now", "taken": [[id, event, at, about (JSON), failed, lease], …]}
---include _clock
---include _account
 --include _drains
 --include _once
 --include _deliveries

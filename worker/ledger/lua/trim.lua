@@ -3,8 +3,6 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: id (the one that was archived last), keep (the smallest id after
 --   it)) returns  {"now", "trimmed": how many entries; 0 where there are none, or more was archived meanwhile}
---include _clock
---include _account
 --include _drains
 --include _once
 local STEP, SEALS = 10000, 1000

@@ -2,8 +2,6 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: act (see _audit.lua)), then names as in `damaged`
 --   returns  {"now", "results": ["dropped", or "unknown" where there is no such entry]}
---include _clock
---include _account
 --include _drains
 --include _once
 --include _audit
