@@ -3,6 +3,7 @@
     python -m benchmarks.chaos [--deletions 10000] [--kills 300] [--seed N]
     python -m benchmarks.chaos --related [the same]: see `benchmarks.leftovers`
     python -m benchmarks.chaos --sentinel [--kills 20] [--seed N]: see `benchmarks.failovers`
+    python -m benchmarks.chaos --cluster [--kills 12] [--moves 6] [--seed N]: see `benchmarks.clusters`
 
 Beside it operators cancel and hold what waits, and keep what was acknowledged. Redis fails over to a replica and back,
 MetaStudio has brownouts (empty lists, 500 for all else), and a NAT on the way to it forgets idle connections. At the
@@ -19,7 +20,7 @@ import sys
 import time
 from collections import Counter
 
-from benchmarks import failovers
+from benchmarks import clusters, failovers
 from benchmarks.campaign import SETTINGS, Campaign, socket_of
 from benchmarks.leftovers import Leftovers, fleet_of_leftovers
 from benchmarks.nat import BehindNat
@@ -45,7 +46,9 @@ def print_reckoning(found: dict[str, list[str]], campaign: Campaign) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--deletions", type=int, default=10_000)
-    parser.add_argument("--kills", type=int, help="300; with --sentinel 20")
+    parser.add_argument("--kills", type=int, help="300; with --sentinel 20, with --cluster 12")
+    parser.add_argument("--cluster", action="store_true", help="only kills and moved slots of a Redis Cluster")
+    parser.add_argument("--moves", type=int, default=6, help="with --cluster")
     parser.add_argument("--sentinel", action="store_true", help="only failovers, behind Sentinels")
     for name, number in (("plans", 4), ("partitions", 3), ("replicas", 0)):
         parser.add_argument(f"--{name}", type=int, default=number, help="with --sentinel")
@@ -54,8 +57,10 @@ def main() -> int:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if options.kills is None:
-        options.kills = 20 if options.sentinel else 300
+        options.kills = 20 if options.sentinel else 12 if options.cluster else 300
     print(f"{options.deletions} deletions, {options.kills} kills, seed {options.seed}, pid {os.getpid()}", flush=True)
+    if options.cluster:
+        return clusters.campaign(options.kills, options.moves, options.seed)
     if options.sentinel:
         return failovers.campaign(
             options.kills, options.plans, options.partitions, replicas=options.replicas, seed=options.seed
