@@ -39,6 +39,8 @@ class Office:
         file = self.folder / f"certificate-{job}.{form}"
         done = self.command("receipts", "show", job, "--to", str(file), **self.there | settings)
         assert done.code == 0, done.all
+        signed = settings.get("ERASER_RECEIPT_KEY_FILE", "") is not None
+        assert done.err.strip().endswith("--key receipts.pub" if signed else str(file)), "it names no key that is not"
         return file
 
     def verify(self, file: Path, *words: str) -> tuple[int, str]:

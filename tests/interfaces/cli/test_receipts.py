@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -170,6 +171,15 @@ def test_verify_needs_neither_redis_nor_settings(command: Command, exported: Pat
     assert code == 0, output
     assert "verified. 8 receipts of account default, 1 to 8" in output
     assert "Not verified independently: pass --head or --key" in output
+
+
+def test_the_forgery_that_the_readme_shows_is_answered_as_it_says(command: Command, exported: Path) -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    ((wanted, forged, answer),) = re.findall(r"sed -i 's/([^/]+)/([^/]+)/g' receipts\.jsonl; .*\n(.+)\n", readme)
+    assert wanted != forged
+    exported.write_text(exported.read_text().replace('"e"', f'"{forged}"'))  # as sed does it, in each of its fields
+    _, output = offline(command, str(exported))
+    assert output.strip() == answer.replace("receipts.jsonl", str(exported)).replace("17", "5")
 
 
 def test_verify_says_which_line_and_ends_with_1(command: Command, exported: Path) -> None:
