@@ -190,6 +190,34 @@ ROWS: Final[dict[str, list[Panel]]] = {
             stacked=True,
         ),
     ],
+    "Webhooks": [
+        Panel(
+            "Webhook messages",
+            "Per minute: made, delivered, given up (dead), and attempts that failed. docs/webhooks.md",
+            [_per("minute", "webhook_messages_total", "endpoint", "result")],
+            "cpm",
+            width=6,
+        ),
+        Panel(
+            "Waiting for their endpoint",
+            "Messages that no endpoint accepted yet.",
+            [_now("sum", "webhook_messages_waiting", "endpoint")],
+            width=6,
+        ),
+        Panel(
+            "Age of the oldest waiting message",
+            "0: none waits.",
+            [_now("max", "webhook_oldest_waiting_seconds", "endpoint")],
+            "s",
+            width=6,
+        ),
+        Panel(
+            "Given up",
+            "Messages that were not delivered: eraser webhooks replay",
+            [_now("sum", "webhook_messages_dead", "endpoint")],
+            width=6,
+        ),
+    ],
     "Workers and Redis": [
         Panel(
             "Workers and threads",
