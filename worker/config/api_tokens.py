@@ -28,6 +28,7 @@ from worker.config.problems import Problems
 from worker.config.tables import A_NAME, NAME, Reader, is_list, project_ids, read_table, reader
 from worker.config.toml import Place, Toml
 from worker.model.errors import UsageError
+from worker.model.personal import personal
 
 PREFIX = "eraser_"  # so that secret scanners, and our own log, recognise a token
 BYTES = 32
@@ -114,6 +115,8 @@ def _refuse(where: str, why: str) -> UsageError:
 def make(name: str, scopes: Iterable[Scope], *, projects: Iterable[str] = ()) -> tuple[ApiToken, str]:
     """A new token, and its secret, which is stored nowhere. Raises `UsageError` for an invalid name."""
     secret = mint(secrets.token_bytes(BYTES))
+    if found := personal(name):
+        raise UsageError(f"token name: this has the form of {found}; name the service that uses it")
     return ApiToken(check_name(name), hashed(secret), frozenset(scopes), frozenset(projects)), secret
 
 

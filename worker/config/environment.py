@@ -31,6 +31,7 @@ RENAMED = {  # old name of a setting -> new name
     "ERASER_CALL_DEADLINE": "ERASER_CALL_TIMEOUT",
     "ERASER_CONSOLE_HOSTS": "ERASER_ALLOWED_HOSTS",
 }
+REASON_PATTERN = "ERASER_REASON_PATTERN"
 EVERY = "*"
 SHORTEST_PASSWORD = 12
 
@@ -123,6 +124,13 @@ def check_related(text: str, name: str) -> Related:
 def check_assets(text: str, name: str) -> AssetMode:
     mode: AssetMode = one_of(AssetMode, text, name)
     return mode
+
+
+def check_pattern(text: str, name: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise SettingsError(name, f"expected a regular expression: {error}") from None
 
 
 def check_password(text: str, name: str) -> str:

@@ -5,6 +5,7 @@ A new setting is one field of `Settings`: its name, its check, its default, and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -17,11 +18,13 @@ from worker.config.accounts_of_environment import ENDPOINT, REGION, accounts_of
 from worker.config.durations import format_duration, format_schedule, parse_duration, parse_schedule
 from worker.config.environment import (
     EVERY,
+    REASON_PATTERN,
     SECRET,
     EnvironmentReader,
     check_assets,
     check_namespace,
     check_password,
+    check_pattern,
     check_project,
     check_projects,
     check_rate,
@@ -140,6 +143,9 @@ class Settings:
     namespace: str = _setting("ERASER_NAMESPACE", check_namespace, default=NAMESPACE)
     allowed_hosts: tuple[str, ...] = _setting(  # host names of the HTTP server, besides those of this machine
         "ERASER_ALLOWED_HOSTS", check_hosts, default=(), shown=", ".join, unset="this machine's own names"
+    )
+    reason_pattern: re.Pattern[str] | None = _setting(  # what passes as a reason or an id, whatever its form
+        REASON_PATTERN, check_pattern, shown=lambda pattern: pattern.pattern, unset="not set"
     )
     log_format: LogFormat = _setting(LOG_FORMAT, check_log_format, default=LogFormat.AUTO)
     project: str | None = _setting(PROJECT, check_project)

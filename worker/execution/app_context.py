@@ -29,6 +29,7 @@ from worker.metastudio.renewing import Renewing
 from worker.metastudio.wiring import source_of
 from worker.model.erasure import AssetMode, Related
 from worker.model.errors import EraserError, SettingsError, WrongLedger
+from worker.model.personal import allow
 from worker.retention.policy_file import PolicyFile
 from worker.retention.revalidation import Revalidation
 from worker.rules.backoff import Backoff
@@ -63,7 +64,9 @@ class AppContext(LedgerContext):
     @classmethod
     def load(cls, environ: Mapping[str, str]) -> AppContext:
         """Read the settings of this process. Raises `SettingsError`."""
-        return cls(Settings.load(environ), environ)
+        settings = Settings.load(environ)
+        allow(settings.reason_pattern)
+        return cls(settings, environ)
 
     @cached_property
     def budget(self) -> KeyBudget:

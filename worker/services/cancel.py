@@ -55,7 +55,7 @@ def cancel(
 
 def cancel_run(app: AppContext, run: str, approval: Approval) -> Iterator[Outcome]:
     """Withdraw a run's requests, in every account. Other requests for the same jobs remain."""
-    check_opaque(run, "run")
+    check_opaque(run, "run", known=True)
     action = AuditAction()
     for account in app.known_accounts():
         yield from _cancel(app, account, list(app.bulk_queries(account).claimed_by(run)), approval, run, action)

@@ -168,6 +168,9 @@ def test_a_start_may_be_a_delay_or_a_moment(site: Site) -> None:
         ({"job_id": "a", "deadline": "1h", "after": "2h"}, "set a deadline of more than 2h"),
         ({"job_id": "a", "deadline": "1h", "after": "50.5h"}, "set a deadline of more than 3d"),
         ({"job_id": "a", "reason": "a@b.example"}, "never personal data"),
+        ({"job_id": "a", "reason": "asked by 0171 2345678"}, "the form of a phone number"),
+        ({"job_id": "a", "run": "11010519491231002X"}, "the form of an identity number"),
+        ({"job_id": "a", "on_behalf_of": "447911123456"}, "the form of a phone number"),
         ({"job_id": "a", "app_user": "Jane Doe"}, "opaque id"),
         ({"job_id": "a", "on_behalf_of": "x" * 32}, "at most 31"),
         ({"job_id": "a", "run": ""}, "run:"),
@@ -249,6 +252,7 @@ def test_cancelling_needs_a_reason(site: Site) -> None:
     site.ask("job-1")
     assert "?reason=" in problem(site.call("DELETE", f"{DELETIONS}/job-1"), 422, "invalid")["detail"]
     problem(site.call("DELETE", f"{DELETIONS}/job-1?reason=a@b.example"), 422, "invalid")
+    problem(site.call("DELETE", f"{DELETIONS}/job-1?reason=13812345678"), 422, "invalid")
     assert site.show("job-1")["state"] == "pending"
 
 

@@ -221,6 +221,9 @@ def test_after_and_at_put_the_deletion_off(command: Command, queries: Queries) -
         (["--wait", "x"], "--wait: expected a number"),
         (["--reason", "née@example.com"], "reason: use a ticket number"),
         (["--by", "John Smith"], "by: use an opaque id"),
+        (["--reason", "asked by 415-555-2671"], "reason: this has the form of a phone number"),
+        (["--by", "07911123456"], "by: this has the form of a phone number"),
+        (["--run", "234123412346"], "run: this has the form of an identity number"),
         (["--app-user", "a b"], "app user: use an opaque id"),
         (["--project", "a/b"], "a project id is 1 to 64"),
         (["--lane", "fast"], "is not one of"),
@@ -234,6 +237,16 @@ def test_wrong_usage_exits_2_and_says_what_to_type(
     assert ended.code == 2
     assert says in ended.err
     assert recorded(undertaker) == 0
+
+
+def test_the_installations_own_form_of_tickets_passes(command: Command, undertaker: Undertaker) -> None:
+    words = ("request", "job-1", "--reason", "4500012345")
+    assert "ERASER_REASON_PATTERN" in command(*words).err
+    assert command(*words, ERASER_REASON_PATTERN="45[0-9]{8}").code == 0
+    assert command("pause", *words[2:], ERASER_REASON_PATTERN="45[0-9]{8}").code == 0
+    assert command("show", "job-1", "--json").json[0]["reason"] == "4500012345"
+    wrong = command("status", ERASER_REASON_PATTERN="45[")
+    assert (wrong.code, "a regular expression" in wrong.err) == (2, True)
 
 
 def test_without_ids_it_says_how_to_give_them(command: Command) -> None:

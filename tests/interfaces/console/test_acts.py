@@ -54,6 +54,13 @@ def one(job: str, action: str) -> str:
 # -- what came back ----------------------------------------------------------------------------------------------------
 
 
+def test_personal_data_is_refused_in_every_form(console: Console, undertaker: Undertaker) -> None:
+    undertaker.end("a")
+    for fields in (REASON | {"reason": "asked by 0171 2345678"}, REASON | {"by": "07911123456"}):
+        assert "the form of a phone number" in refused(console.send(one("a", "replay"), **fields))
+    assert show(console, "a").state == "dead"
+
+
 def test_what_came_back_is_requested_again_from_the_overview_on(console: Console, undertaker: Undertaker) -> None:
     undertaker.end("a", to="deleted")
     rechecks.record(undertaker.ledger, None, {Target(PROJECT, "a"): "back"}, looks=[None])

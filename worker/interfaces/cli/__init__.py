@@ -7,16 +7,20 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
 
 from worker import __version__
+from worker.config.environment import REASON_PATTERN, check_pattern
 from worker.interfaces.cli.errors import tell
 from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.output import lasting
 from worker.interfaces.cli.terminal import colour, prepare
 from worker.ledger.schema.states import VERSION
+from worker.model.errors import SettingsError
+from worker.model.personal import allow
 
 COMMANDS = [
     *(
@@ -99,6 +103,9 @@ def eraser() -> None:
     """
     context = click.get_current_context()
     context.color = colour(os.environ)
+    with suppress(SettingsError):  # a wrong one is reported by what reads all settings
+        pattern = os.environ.get(REASON_PATTERN)
+        allow(check_pattern(pattern, REASON_PATTERN) if pattern else None)
     if context.invoked_subcommand in DOORS:
         from worker.execution import tracing
 

@@ -62,7 +62,7 @@ def export(
     if ssh_signature and to is None:
         raise UsageError("--ssh-signature: a signature lies beside its file: name one with --to")
     app, name, since_ms = entered("export", account, since)
-    wanted = exports.Wanted(since_ms=since_ms, run=check_opaque(run, "run"))
+    wanted = exports.Wanted(since_ms=since_ms, run=check_opaque(run, "run", known=True))
     if until:
         wanted = replace(wanted, until_ms=parse_since(until, "--until", app.queries(name).now_ms()))
     if job:

@@ -1,0 +1,123 @@
+"""Whether a text has personal data that its form gives away: an e-mail address, a phone number, an identity number.
+
+A name cannot be told from a word. What has the form of a phone number of some country is refused, whatever it is; what
+people use as ids has other forms:
+
+    INC0012345, TICKET-13800138000     letters before a number make it a ticket
+    0f3a61c2b7d04e5f, a UUID           letters among the digits make an id
+    12345678                           a number of up to eight digits
+    1795355663, 1795355663322          seconds or milliseconds since 1970, of the years 2020 to 2040
+    2026-11-22, 2026112200001234       a date, and with it what follows
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import import_module
+from typing import Any, Final
+
+_MAIL: Final = re.compile(r"@|\(at\)", re.IGNORECASE)
+_EDGES: Final = r" :;,(/#)"
+_NUMBER: Final = re.compile(rf"(?<![^{_EDGES}])\d(?:[ ().-]{{0,2}}\d)+(?![-.]?[0-9A-Za-z])")
+_AREA: Final = re.compile(rf"(?<![^{_EDGES}])0\d{{1,4}}/\d{{5,8}}(?![-.]?[0-9A-Za-z])")  # 030/12345678
+_DATE: Final = re.compile(r"(?:19|20)\d\d(?P<sep>[-. ]?)(?:0[1-9]|1[0-2])(?P=sep)(?:0[1-9]|[12]\d|3[01])")
+_RECENT: Final = re.compile(r"20[2-9]")  # nobody who was born then had an avatar trained
+_TOKEN: Final = re.compile(rf"[^{_EDGES}]+")
+_TICKET: Final = re.compile(r"[A-Za-z]+[-_.]")
+_SECONDS: Final = (1_577_836_800, 2_208_988_800)  # 2020 to 2040
+_LEAST, _MOST = 9, 15  # digits of a phone number: with the code of its area, and E.164
+_WITH_BLANKS: Final = 8  # where they are grouped by blanks
+_TICKETS: Final = (9, 12)  # digits of numbers that more often are something else
+# of those, what begins like a mobile number with the code of its country
+_MOBILE: Final = re.compile(
+    r"447|91[6-9]|393|628|639|81[789]0|8210|905|971|9665|923|201[0125]|2547|380|3519|9725|0(?!00)"
+)
+_IDENTITY: Final = {  # country -> the numbers of its people, as python-stdnum names them
+    "be": "nn",
+    "bg": "egn",
+    "ca": "sin",
+    "ch": "ssn",
+    "cn": "ric",
+    "cu": "ni",
+    "cz": "rc",
+    "ee": "ik",
+    "es": "dni nie",
+    "fi": "hetu",
+    "fr": "nir",
+    "gr": "amka",
+    "il": "idnr",
+    "in_": "aadhaar",
+    "is_": "kennitala",
+    "it": "codicefiscale",
+    "jp": "in_",
+    "kr": "rrn",
+    "lt": "asmens",
+    "mx": "curp",
+    "nl": "bsn",
+    "no": "fodselsnummer",
+    "pl": "pesel",
+    "pt": "cc",
+    "ro": "cnp",
+    "se": "personnummer",
+    "si": "emso",
+    "th": "pin",
+    "tr": "tckimlik",
+    "za": "idnr",
+}
+_IDENTITY_LENGTHS: Final = range(9, 20)  # characters of one
+
+_allowed: re.Pattern[str] | None = None
+
+
+def allow(pattern: re.Pattern[str] | None) -> None:
+    """Let whatever matches pass: the form of this installation's tickets. For the whole process."""
+    global _allowed  # noqa: PLW0603 - the checks are called where there are no settings
+    _allowed = pattern
+
+
+def personal(text: str) -> str | None:
+    """What personal data the text has the form of; None: of none. Never part of the text itself."""
+    if _allowed is not None and _allowed.fullmatch(text):
+        return None
+    if _MAIL.search(text):
+        return "an e-mail address"
+    if _AREA.search(text) or any(_is_phone(match[0]) for match in _NUMBER.finditer(text)):
+        return "a phone number"
+    tokens = [*_TOKEN.findall(text), *("".join(filter(str.isdigit, match[0])) for match in _NUMBER.finditer(text))]
+    return "an identity number" if any(_is_identity(token) for token in tokens) else None
+
+
+def _is_phone(text: str) -> bool:
+    """Whether a number, perhaps in groups, has the form of one."""
+    digits = "".join(filter(str.isdigit, text))
+    if _DATE.match(text) or _is_time(digits) or len(digits) > _MOST:
+        return False
+    if text == digits:
+        return bool(_MOBILE.match(digits)) if len(digits) in _TICKETS else len(digits) > _LEAST
+    if text.count(".") == 3 and len(text) == len(digits) + 3:  # an address of a machine, a version
+        return False
+    return len(digits) >= (_WITH_BLANKS if " " in text else _LEAST)
+
+
+def _is_time(digits: str) -> bool:
+    scale = {10: 1, 13: 1000}.get(len(digits)) if digits.isdigit() else None
+    return scale is not None and _SECONDS[0] <= int(digits) / scale < _SECONDS[1]
+
+
+def _is_identity(token: str) -> bool:
+    """Whether it is an identity number of some country, with its check digit."""
+    token = token.rstrip(".")
+    if len(token) not in _IDENTITY_LENGTHS or sum(map(str.isdigit, token)) < 7 or _TICKET.match(token):
+        return False
+    if _is_time(token) or (_DATE.match(token) and _RECENT.match(token)):
+        return False
+    return any(module.is_valid(token) for module in _modules())
+
+
+@cache
+def _modules() -> tuple[Any, ...]:
+    """Imported only where something may be one."""
+    return tuple(
+        import_module(f"stdnum.{country}.{name}") for country, names in _IDENTITY.items() for name in names.split()
+    )
