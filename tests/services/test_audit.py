@@ -65,6 +65,7 @@ OTHERS = {
     ),
     *("config check", "config show"),
     "console link",  # it opens the pages, and each act there has an entry
+    "redact",  # its audit is tested in interfaces/cli/test_redact.py: it needs a text to redact
     *("console token", "console tokens create", "console tokens list"),  # files of this machine, no ledger
     *("console tokens rotate", "console tokens revoke", "config check", "config show"),
     *("receipts export", "receipts verify", "receipts recheck"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Unpack
 
 from worker.ledger.account import AccountLedger
@@ -75,6 +75,13 @@ class OperatorMoves(AccountLedger):
         action = AuditAction(of=endpoint).named(ActionName.REBOUND, by=by, why=why)
         response = self.run_script("rebind", {"endpoint": endpoint, "act": action, "plan": plan})
         return Rebound(response.get("was"), response["bound"], response["waits"])
+
+    def redact(
+        self, refs: Iterable[Target], *, texts: Collection[str], acts: Collection[str], **who: Unpack[Who]
+    ) -> list[tuple[Target, str]]:
+        """Take texts of who and why out of records, and of acts of the audit. Results: see `lua/redact_record.lua`."""
+        options = {"texts": sorted(texts), "acts": [*acts, "-"]}  # an empty Lua table would come out as {}
+        return self.results("redact_record", options | explained(ActionName.REDACTED, who), refs)
 
     def note(self, action: dict[str, Any], result: str, number: int) -> None:
         """Write an act into the audit that no move of the ledger did: so many of one result."""

@@ -26,6 +26,7 @@ _DONE: dict[str, dict[str, str]] = {
     ActionName.RELATED_ERASED: {"erasing": "whose parts are deleted"},
     ActionName.RELATED_RESTORED: {"restoring": "whose parts are restored"},
     ActionName.WEBHOOKS_REPLAYED: {"replayed": "sent again", "waiting": "on its way anyway"},
+    ActionName.REDACTED: {"unchanged": "without it", "none": "not in Redis any more"},
     ActionName.PAUSED: {"paused": "paused", "replaced": "paused again"},
 }
 _DONE[ActionName.IMPORTED] = _DONE[ActionName.HELD]

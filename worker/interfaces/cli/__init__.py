@@ -45,6 +45,7 @@ COMMANDS = [
         "webhooks",
         "receipts",
         "audit",
+        "redact",
         "accounts",
         "console",
         "metrics",
