@@ -24,11 +24,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from worker.config.personal import personal
 from worker.config.problems import Problems
 from worker.config.tables import A_NAME, NAME, Reader, is_list, project_ids, read_table, reader
 from worker.config.toml import Place, Toml
 from worker.model.errors import UsageError
-from worker.model.personal import personal
 
 PREFIX = "eraser_"  # so that secret scanners, and our own log, recognise a token
 BYTES = 32

@@ -12,6 +12,7 @@ from typing import Any
 
 from worker.config.accounts import CredentialsReference
 from worker.config.forks import when_forked
+from worker.config.personal import allow
 from worker.config.redis_urls import broker_form
 from worker.config.settings import Settings
 from worker.execution import tracing
@@ -29,7 +30,6 @@ from worker.metastudio.renewing import Renewing
 from worker.metastudio.wiring import source_of
 from worker.model.erasure import AssetMode, Related
 from worker.model.errors import EraserError, SettingsError, WrongLedger
-from worker.model.personal import allow
 from worker.retention.policy_file import PolicyFile
 from worker.retention.revalidation import Revalidation
 from worker.rules.backoff import Backoff

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from worker.config.clock import elapsed
 from worker.config.network import STRAIGHT, Network
+from worker.config.personal import check_opaque
 from worker.config.urls import check_endpoint
 from worker.metastudio.credentials import CredentialsSource, Watch
 from worker.metastudio.exchange import Call, Reply, prepare
@@ -28,7 +29,7 @@ from worker.metastudio.targets.avatar_job import AVATAR_JOB
 from worker.metastudio.targets.registry import adapter_of
 from worker.metastudio.transport import Transport
 from worker.model.errors import UsageError
-from worker.model.ids import check_opaque, why_bad_id
+from worker.model.ids import why_bad_id
 from worker.model.target import JOB, Target
 
 MAX_BODY_BYTES: Final = 64 * 1024

@@ -4,12 +4,6 @@ from __future__ import annotations
 
 import re
 
-from worker.model.errors import UsageError
-from worker.model.personal import personal
-
-APP_USER = "app user"
-
-
 ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
 
@@ -42,37 +36,5 @@ def is_opaque(text: str) -> bool:
     return _OPAQUE.fullmatch(text) is not None
 
 
-def check_opaque(text: str | None, what: str, *, known: bool = False) -> str | None:
-    """Return `text` if it is an opaque id (requester, run, app user). Raise `UsageError` otherwise.
-
-    An app user is whatever MetaStudio knows; it is sent and never shown, so there are no further rules for it.
-    known: it is in the ledger already, and only names what is there.
-    """
-    if text is None:
-        return text
-    if not is_opaque(text):
-        form = "1 to 64 letters, digits or . _ : / # -"
-        raise UsageError(f"{what}: use an opaque id of {form}; never a name, e-mail or phone number")
-    if what != APP_USER and not known:
-        _refuse_personal(text, what)
-    return text
-
-
-def check_reason(text: str | None) -> str | None:
-    """Return `text` if it is a reason such as a ticket number; raise `UsageError` otherwise."""
-    if text is not None:
-        if not _REASON.fullmatch(text):
-            raise UsageError(
-                "reason: use a ticket number or a few plain words, 1 to 64 letters, digits, blanks or "
-                ". _ : ; , / # ( ) -; never personal data"
-            )
-        _refuse_personal(text, "reason")
-    return text
-
-
-def _refuse_personal(text: str, what: str) -> None:
-    if found := personal(text):
-        raise UsageError(
-            f"{what}: this has the form of {found}, and personal data must not be stored. Of a ticket's number write "
-            "TICKET-NUMBER, or allow its form with ERASER_REASON_PATTERN"
-        )
+def is_reason(text: str) -> bool:
+    return _REASON.fullmatch(text) is not None

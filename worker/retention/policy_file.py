@@ -13,6 +13,7 @@ from typing import Any
 
 from worker.config import tables
 from worker.config.durations import parse_duration
+from worker.config.personal import check_opaque, check_reason
 from worker.config.problems import Problems
 from worker.config.tables import checked, nearest
 from worker.config.toml import REFUSE, Place, Toml
@@ -21,7 +22,6 @@ from worker.ledger.types import PolicyText
 from worker.metastudio.targets.avatar_job import DELETABLE, STATES
 from worker.model.erasure import Related
 from worker.model.errors import SettingsError, UsageError
-from worker.model.ids import check_opaque, check_reason
 from worker.retention.cron import Cron
 from worker.retention.policy import AGE_BY, FINISHED, Policy
 

@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from worker.config.personal import check_opaque, check_reason
 from worker.ledger.audit_actions import ActionName, AuditAction, Who
 from worker.model.errors import DryRun, RefusedBySafetyRule, UsageError
-from worker.model.ids import check_opaque, check_reason
 from worker.model.target import Target, target_json
 from worker.services.labels import count as in_words
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from worker.config.personal import check_opaque
 from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import AuditAction
-from worker.model.ids import check_opaque
 from worker.model.target import Target
 from worker.services.act import Approval, Outcome, outcomes, select
 

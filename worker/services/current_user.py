@@ -5,8 +5,8 @@ from __future__ import annotations
 import getpass
 import os
 
+from worker.config.personal import check_opaque
 from worker.model.errors import UsageError
-from worker.model.ids import check_opaque
 
 
 def operator() -> str:

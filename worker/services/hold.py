@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from worker.config.personal import check_opaque
 from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import ActionName, AuditAction
 from worker.ledger.holds import Hold, HoldList
 from worker.model.errors import UsageError
-from worker.model.ids import check_opaque
 from worker.services import json_form
 from worker.services.act import Approval, Outcome, outcomes, select
 from worker.services.pause import check_account

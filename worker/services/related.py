@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from worker.config.personal import check_opaque
 from worker.execution.app_context import AppContext
 from worker.ledger.erasures import ErasureRow, erasures, erasures_of
 from worker.ledger.holds import HoldList
 from worker.model.erasure import AssetMode, PartEvidence
-from worker.model.ids import check_opaque
 from worker.model.target import JOB, Target
 from worker.rules.erasure import ACT_AT_LOOK
 from worker.rules.parts import FAILED, Part

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from worker.config.personal import check_opaque
 from worker.execution.app_context import AppContext
-from worker.model.ids import check_opaque
 from worker.model.target import Target
 from worker.rules.parts import BIN_LOOK_MS, DAY_MS, Part
 from worker.services import labels

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, TypedDict, Unpack
 
 from worker.config.durations import LONGEST, format_duration
+from worker.config.personal import check_opaque, check_reason
 from worker.execution import tracing
 from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import ActionName
@@ -16,7 +17,7 @@ from worker.ledger.deletions import BATCH
 from worker.ledger.types import Accepted, DeletionRequest
 from worker.model.erasure import Related
 from worker.model.errors import UnknownProject, UsageError
-from worker.model.ids import check_opaque, check_reason, why_bad_id
+from worker.model.ids import why_bad_id
 from worker.model.states import Lane
 from worker.model.target import Target, target_json
 from worker.services.act import CAP, Approval

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from worker.config.personal import check_opaque
 from worker.config.tables import nearest
 from worker.interfaces.web.problem_details import Problem
 from worker.model.erasure import Related
 from worker.model.errors import UsageError
-from worker.model.ids import check_opaque
 from worker.model.states import Lane
 from worker.model.target import Target
 from worker.services.request import RENAMED

@@ -14,13 +14,13 @@ import click
 
 from worker import __version__
 from worker.config.environment import REASON_PATTERN, check_pattern
+from worker.config.personal import allow
 from worker.interfaces.cli.errors import tell
 from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.output import lasting
 from worker.interfaces.cli.terminal import colour, prepare
 from worker.ledger.schema.states import VERSION
 from worker.model.errors import SettingsError
-from worker.model.personal import allow
 
 COMMANDS = [
     *(

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import click
 
+from worker.config.personal import check_opaque
 from worker.interfaces.cli.output import Reading
 from worker.interfaces.cli.printing import for_programs, json_line, json_option, note, say
 from worker.interfaces.cli.receipt_counts import account_option, entered, lines, open_line, since_option
 from worker.model.errors import UsageError
-from worker.model.ids import check_opaque
 from worker.model.target import Target
 from worker.receipts.serialization import Form
 from worker.services import receipts_envelopes as envelopes

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from worker.config.personal import check_opaque
 from worker.interfaces.console.request_context import Page, Redirect, RequestContext, View
 from worker.model.errors import EraserError, RefusedBySafetyRule, Unreachable, UsageError
-from worker.model.ids import check_opaque
 from worker.services.act import CAP, Approval
 
 Do = Callable[[Approval], str | Page | Redirect]  # returns what the next page tells, or that page

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from worker.config.personal import check_opaque
 from worker.interfaces.console import sessions
 from worker.interfaces.console.request_context import Page, Redirect, RequestContext, View
 from worker.model.errors import UsageError
-from worker.model.ids import check_opaque
 from worker.services import console_links
 
 LONGEST_ADDRESS = 2_000  # characters

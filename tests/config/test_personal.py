@@ -11,9 +11,10 @@ from importlib import import_module
 
 import pytest
 
-from worker.model import personal as module
-from worker.model.ids import check_opaque, check_reason, is_opaque
-from worker.model.personal import personal
+from worker.config import personal as module
+from worker.config.personal import check_opaque, check_reason, personal
+from worker.model.errors import UsageError
+from worker.model.ids import is_opaque
 
 PHONES = [  # as people write them, in countries of every continent
     "13812345678",
@@ -160,3 +161,24 @@ def test_what_the_installation_allows_passes_and_nothing_else_does() -> None:
     assert personal("4500012345") is None
     assert personal("asked by 4500012345"), "only as a whole"
     assert personal("13812345678")
+
+
+MOBILES = ["13812345678", "86-13812345678", "138-1234-5678"]
+
+
+@pytest.mark.parametrize("phone", MOBILES)
+def test_a_mobile_number_is_no_reason_and_names_nobody(phone: str) -> None:
+    for text in (phone, f"asked by {phone}", f"caller:{phone}."):
+        with pytest.raises(UsageError, match="personal data"):
+            check_reason(text)
+    with pytest.raises(UsageError, match="phone number"):
+        check_opaque(phone, "by")
+
+
+@pytest.mark.parametrize("text", ["TICKET-4711", "INC-13812345678", "2026-11-22", "1795349662123", "case 12/7"])
+def test_ticket_numbers_dates_and_times_are_reasons(text: str) -> None:
+    assert check_reason(text) == text
+
+
+def test_an_app_user_is_whatever_metastudio_was_told() -> None:
+    assert check_opaque("13812345678", "app user") == "13812345678"

@@ -17,6 +17,9 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
+from worker.model.errors import UsageError
+from worker.model.ids import is_opaque, is_reason
+
 _MAIL: Final = re.compile(r"@|\(at\)", re.IGNORECASE)
 _EDGES: Final = r" :;,(/#)"
 _NUMBER: Final = re.compile(rf"(?<![^{_EDGES}])\d(?:[ ().-]{{0,2}}\d)+(?![-.]?[0-9A-Za-z])")
@@ -66,6 +69,8 @@ _IDENTITY: Final = {  # country -> the numbers of its people, as python-stdnum n
     "za": "idnr",
 }
 _IDENTITY_LENGTHS: Final = range(9, 20)  # characters of one
+
+APP_USER: Final = "app user"
 
 _allowed: re.Pattern[str] | None = None
 
@@ -121,3 +126,42 @@ def _modules() -> tuple[Any, ...]:
     return tuple(
         import_module(f"stdnum.{country}.{name}") for country, names in _IDENTITY.items() for name in names.split()
     )
+
+
+# -- what people say of a request or an act ---------------------------------------------------------------------------
+
+
+def check_opaque(text: str | None, what: str, *, known: bool = False) -> str | None:
+    """Return `text` if it is an opaque id (requester, run, app user). Raise `UsageError` otherwise.
+
+    An app user is whatever MetaStudio knows; it is sent and never shown, so there are no further rules for it.
+    known: it is in the ledger already, and only names what is there.
+    """
+    if text is None:
+        return text
+    if not is_opaque(text):
+        form = "1 to 64 letters, digits or . _ : / # -"
+        raise UsageError(f"{what}: use an opaque id of {form}; never a name, e-mail or phone number")
+    if what != APP_USER and not known:
+        _refuse_personal(text, what)
+    return text
+
+
+def check_reason(text: str | None) -> str | None:
+    """Return `text` if it is a reason such as a ticket number; raise `UsageError` otherwise."""
+    if text is not None:
+        if not is_reason(text):
+            raise UsageError(
+                "reason: use a ticket number or a few plain words, 1 to 64 letters, digits, blanks or "
+                ". _ : ; , / # ( ) -; never personal data"
+            )
+        _refuse_personal(text, "reason")
+    return text
+
+
+def _refuse_personal(text: str, what: str) -> None:
+    if found := personal(text):
+        raise UsageError(
+            f"{what}: this has the form of {found}, and personal data must not be stored. Of a ticket's number write "
+            "TICKET-NUMBER, or allow its form with ERASER_REASON_PATTERN"
+        )
