@@ -7,10 +7,11 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from worker.config.personal import check_opaque
 from worker.interfaces.console.request_context import FileDownload, Page, Redirect, RequestContext, View
 from worker.ledger.receipts import place
 from worker.model.errors import EraserError, SettingsError, UsageError
-from worker.model.ids import check_opaque, why_bad_id
+from worker.model.ids import why_bad_id
 from worker.model.target import Target
 from worker.receipts.serialization import Form
 from worker.services import receipts, receipts_verify, request
