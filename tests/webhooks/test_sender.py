@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ from typing import Any
 import pytest
 import trustme
 
+from tests.support.proxy import Proxy
+from tests.support.tls_front import TlsFront
 from tests.support.webhook_receiver import Receiver
+from worker.config.network import Network, check_proxy
 from worker.config.webhooks import Endpoint
 from worker.webhooks import sender
 from worker.webhooks.sender import Result, Sender, why_not_address
@@ -104,3 +108,25 @@ def test_nobody_listens(receiver: Receiver, tmp_path: Path) -> None:
     receiver.kill()
     result = to(receiver, tmp_path).send("msg_1", b"{}")
     assert (result, result.ok) == (Result(None, result.ms, "no connection"), False)
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("hooks.internal.example", "delivered"),
+        ("10.0.0.1", "10.0.0.1 is not public: private = true allows it"),
+        ("169.254.169.254", "169.254.169.254 is no address of a receiver"),
+    ],
+)
+def test_through_a_proxy_an_address_in_the_url_is_checked_and_a_name_is_the_proxy_s(
+    tmp_path: Path, host: str, why: str
+) -> None:
+    ca, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("hooks.internal.example").configure_cert(context)
+    ca.cert_pem.write_to_path(bundle := tmp_path / "ca.pem")
+    with Receiver() as receiver, TlsFront(receiver.port, context) as front, Proxy(front.port) as proxy:
+        (file := tmp_path / "a.secret").write_text(receiver.secrets[0])
+        network = Network(bundle, check_proxy(proxy.url, "ERASER_PROXY"))
+        one = Sender(Endpoint("crm", f"https://{host}/", secret_files=(file,)), {}, network)
+        assert one.send("msg_1", b"{}").why == why
+    assert len(proxy.heads) == (why == "delivered")

@@ -1,4 +1,4 @@
-"""How calls leave this machine: ERASER_CA_BUNDLE, ERASER_PROXY and ERASER_NO_PROXY, for MetaStudio and IAM.
+"""How calls leave this machine: ERASER_CA_BUNDLE, ERASER_PROXY and ERASER_NO_PROXY: to MetaStudio, IAM and webhooks.
 
 The environment's own HTTPS_PROXY and NO_PROXY have no effect: a variable that is meant for other programs must not
 send signed calls another way.

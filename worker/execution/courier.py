@@ -63,7 +63,8 @@ class Courier(Periodic):
         self._lock = threading.Lock()
         self._landed = threading.Condition(self._lock)
         self._lanes = {
-            name: _Lane(endpoint, Sender(endpoint, app.environ)) for name, endpoint in app.settings.webhooks.items()
+            name: _Lane(endpoint, Sender(endpoint, app.environ, app.settings.network))
+            for name, endpoint in app.settings.webhooks.items()
         }
         self._logged: dict[str, float] = {}  # account -> when it was logged, by this process's clock
 

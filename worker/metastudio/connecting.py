@@ -6,9 +6,10 @@ a call is sent before the connection stands, so whatever a proxy does uses no at
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from worker.config.clock import elapsed
@@ -35,9 +36,12 @@ _OPTIONS: Final = [
 def connected(host: str, port: int, call: Call, proxy: Proxy | None) -> socket.socket:
     """A connection to the host. Raises `OSError`; then `call` says why, where a person can change it."""
     if proxy is None:
-        return _straight(host, port, call)
+        return _straight(host, port, call, call.refuse)
+    if _is_address(host) and (why := call.refuse(host)):  # what a name leads to is the proxy's business
+        call.why = why
+        raise OSError(why)
     try:
-        sock = _straight(proxy.host, proxy.port, call)
+        sock = _straight(proxy.host, proxy.port, call, lambda _: None)
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
         _refuse(call, Obstacle.PROXY, f"proxy {proxy} cannot be reached ({reason}); see {PROXY}")
@@ -51,11 +55,18 @@ def connected(host: str, port: int, call: Call, proxy: Proxy | None) -> socket.s
     return sock
 
 
-def _straight(host: str, port: int, call: Call) -> socket.socket:
+def _is_address(host: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(host))
+    except ValueError:
+        return False
+
+
+def _straight(host: str, port: int, call: Call, refuse: Callable[[str], str | None]) -> socket.socket:
     # Not urllib3's own, which gives every address of the host the whole connect timeout.
     failure: OSError = OSError("the host has no address")
     for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        if why := call.refuse(str(address[0])):  # that very address, whatever the name leads to later
+        if why := refuse(str(address[0])):  # that very address, whatever the name leads to later
             call.why, failure = why, OSError(why)
             continue
         sock = socket.socket(family, kind, protocol)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
 from worker.config.clock import elapsed
-from worker.config.network import Network
+from worker.config.network import STRAIGHT, Network
 from worker.config.webhooks import Endpoint
 from worker.metastudio.exchange import Call, Reply, prepare
 from worker.metastudio.response import TransportFailure
@@ -74,13 +74,12 @@ def why_not_address(address: str, *, private: bool) -> str | None:
 class Sender:
     """Sends to one endpoint. Threads may share it."""
 
-    def __init__(self, endpoint: Endpoint, environ: Mapping[str, str]) -> None:
+    def __init__(self, endpoint: Endpoint, environ: Mapping[str, str], network: Network = STRAIGHT) -> None:
         self._endpoint = endpoint
         self._secrets = Secrets(endpoint, environ)
         parts = urlsplit(endpoint.url)
-        self._transport = Transport(
-            f"{parts.scheme}://{parts.netloc}", network=Network(endpoint.ca_bundle), pool_size=8
-        )
+        network = replace(network, ca_bundle=endpoint.ca_bundle or network.ca_bundle)
+        self._transport = Transport(f"{parts.scheme}://{parts.netloc}", network=network, pool_size=8)
 
     def send(self, id: str, body: bytes, now: Callable[[], float] = time.time) -> Result:
         """Raises `SettingsError` where the secrets cannot be read: then nothing was sent."""
