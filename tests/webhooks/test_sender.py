@@ -14,7 +14,7 @@ import trustme
 from tests.support.proxy import Proxy
 from tests.support.tls_front import TlsFront
 from tests.support.webhook_receiver import Receiver
-from worker.config.network import Network, check_proxy
+from worker.config.network import STRAIGHT, Network, check_proxy
 from worker.config.webhooks import Endpoint
 from worker.webhooks import sender
 from worker.webhooks.sender import Result, Sender, why_not_address
@@ -40,7 +40,8 @@ def receiver() -> Iterator[Receiver]:
 def to(receiver: Receiver, folder: Path, url: str = "", **more: Any) -> Sender:
     file = folder / "a.secret"
     file.write_text(receiver.secrets[0])
-    return Sender(Endpoint("crm", url or receiver.url, secret_files=(file,), **{"private": True} | more), {})
+    endpoint = Endpoint("crm", url or receiver.url, secret_files=(file,), **{"private": True} | more)
+    return Sender(endpoint, {}, STRAIGHT)
 
 
 @pytest.mark.parametrize("address", [*PUBLIC, *OWN, *NEVER])

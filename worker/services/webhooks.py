@@ -132,7 +132,7 @@ def test(app: AppContext, endpoint: Endpoint) -> Result:
     """Send a message of type `webhook.test` from here, now. It is in no delivery log. Raises `SettingsError`."""
     now = app.now().timestamp()
     message = body(TEST, next(iter(app.settings.accounts)), now * 1000, {"endpoint": endpoint.name})
-    return Sender(endpoint, app.environ).send(f"msg_test_{now * 1000:.0f}", message, lambda: now)
+    return Sender(endpoint, app.environ, app.settings.network).send(f"msg_test_{now * 1000:.0f}", message, lambda: now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from worker.config.clock import elapsed
-from worker.config.network import STRAIGHT, Network
+from worker.config.network import Network
 from worker.config.webhooks import Endpoint
 from worker.metastudio.exchange import Call, Reply, prepare
 from worker.metastudio.response import TransportFailure
@@ -74,7 +74,7 @@ def why_not_address(address: str, *, private: bool) -> str | None:
 class Sender:
     """Sends to one endpoint. Threads may share it."""
 
-    def __init__(self, endpoint: Endpoint, environ: Mapping[str, str], network: Network = STRAIGHT) -> None:
+    def __init__(self, endpoint: Endpoint, environ: Mapping[str, str], network: Network) -> None:
         self._endpoint = endpoint
         self._secrets = Secrets(endpoint, environ)
         parts = urlsplit(endpoint.url)
