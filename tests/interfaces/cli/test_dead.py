@@ -230,6 +230,7 @@ def test_a_letter_that_is_requested_anew_still_tells_who_asked_first(command: Co
 
 def test_a_replay_wakes_a_worker(command: Command, some: Undertaker) -> None:
     some.redis.delete("eraser:{default}:wakeups")  # wake-ups of the executors that made these letters
+    some.redis.hdel("eraser:{default}:gate", "called_until")
     assert command("dead", "replay", "e-1", "--reason", "T-1").code == 0
     assert some.redis.zrange("{eraser:wakeups}:now", 0, -1) == [b"default"]
     assert some.redis.zscore("eraser:wakeups", "default") is not None
