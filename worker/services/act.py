@@ -48,8 +48,12 @@ class Approval:
         if count > (CAP if self.most is None else self.most):
             why = f"more than {CAP} must be confirmed" if self.most is None else f"{self.most:,} were allowed"
             raise RefusedBySafetyRule(CAP_RULE, f"{in_words(count, noun)}, and {why}. {undone}", hint=hint)
+        self.confirmed(hint)
+
+    def confirmed(self, hint: str | None = None) -> None:
+        """Raise `DryRun` for a plan that was not confirmed. hint: the command that confirms it."""
         if not self.yes:
-            raise DryRun(hint=hint or "")
+            raise DryRun(hint=hint or (f"{self.again} --yes" if self.again else ""))
 
     def action(self, of: str | None = None, *, count: int = 0) -> AuditAction:
         """For the audit: what was named, and the confirmed number if it lifted the cap."""

@@ -102,7 +102,7 @@ def _selected(step: Step, there: Iterable[tuple[Target, State | None]]) -> Selec
         else:
             left_out[state.value if state else "unknown"] += 1
         if len(meant) > MOST:
-            raise RefusedBySafetyRule("max", f"more than {MOST:,} match: choose fewer by the filters of the list")
+            raise RefusedBySafetyRule("limit", f"more than {MOST:,} match: choose fewer by the filters of the list")
     return Selection(step, tuple(meant), left_out)
 
 

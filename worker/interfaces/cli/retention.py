@@ -14,7 +14,7 @@ from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.printing import for_programs, json_option, listed, result, say, table
 from worker.interfaces.cli.progress import progress
 from worker.ledger.runs import Run
-from worker.model.errors import DryRun, EraserError, RefusedBySafetyRule, Unreachable
+from worker.model.errors import EraserError, RefusedBySafetyRule, Unreachable
 from worker.retention.plan import CapOverride, Chosen, Plan
 from worker.retention.planner import JobDecision, Planner
 from worker.retention.policy import Policy
@@ -146,7 +146,7 @@ def _ask(app: AppContext, made: Plan, approval: Approval) -> None:
         return
     if for_programs() or approval.only_plan or not sys.stdin.isatty():
         result(retention_service.plan_json(made, retention_service.related_of(app, made.policy)))
-        raise DryRun(hint=f"{approval.again} --yes")
+        approval.confirmed()
     if not click.confirm(f"Request {count(made.chosen, 'deletion')}?"):
         raise click.Abort
 
