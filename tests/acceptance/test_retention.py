@@ -63,7 +63,7 @@ class Archive(Fleet):
         self.client.set(CLOCK, seconds)
 
     def start_beat(self, name: str) -> Process:
-        words = [sys.executable, "-m", "celery", "-A", "tests.acceptance.quick_slots", "beat", "--loglevel", "INFO"]
+        words = [sys.executable, "-m", "celery", "-A", "tests.acceptance.quick_slots", "beat", "--loglevel", "DEBUG"]
         return self.start(name, [*words, "--schedule", self.directory / f"{name}.schedule"])
 
     def start_quick_worker(self) -> None:
