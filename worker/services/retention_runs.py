@@ -23,20 +23,19 @@ def plan(app: AppContext, policy: Policy) -> Plan:
 
 
 def start(
-    app: AppContext, policy: Policy, approval: Approval, *, allowed: CapOverride | None = None, partial: bool = False
+    app: AppContext, plan: Plan, approval: Approval, *, allowed: CapOverride | None = None, partial: bool = False
 ) -> str:
     """Start a run and return its id; its record says how far it is. It ends with this process, like a command's."""
+    policy = plan.policy
     run = new_run(policy, app.policies.account(policy), app.now(), by=approval.by)
     Runs(app.ledger(run.account)).write(run)
-    Thread(target=_run, args=(app, policy, run, approval, allowed, partial), name=run.id, daemon=True).start()
+    Thread(target=_run, args=(app, plan, run, approval, allowed, partial), name=run.id, daemon=True).start()
     return run.id
 
 
-def _run(
-    app: AppContext, policy: Policy, run: Run, approval: Approval, allowed: CapOverride | None, partial: bool
-) -> None:
+def _run(app: AppContext, plan: Plan, run: Run, approval: Approval, allowed: CapOverride | None, partial: bool) -> None:
     try:
-        sweep(app, run, lambda: plan(app, policy), cap_override=allowed, partial=partial, why=approval.reason)
+        sweep(app, run, lambda: plan, cap_override=allowed, partial=partial, why=approval.reason)
     except EraserError as error:  # the run's record says it
         log.warning("sweep.stopped", extra={"account": run.account, "run": run.id, "why": str(error)[:300]})
     except Exception:

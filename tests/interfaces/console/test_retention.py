@@ -35,6 +35,12 @@ def console(redis_url: str, tmp_path: Path, lister: Lister) -> Iterator[Console]
         yield one
 
 
+def shown(console: Console, planned: int) -> dict[str, str]:
+    """What the form of a plan holds without being typed: the policy, how many jobs match it, and the form's token."""
+    policy = console.app.policies.named("old")
+    return {"policy": policy.hash, "planned": str(planned), "token": console.token()}
+
+
 def ended(console: Console, run: str) -> Run:
     runs = Runs(console.app.ledger("default"))
     wait_until(lambda: (found := runs.find(run)) is not None and found.finished is not None, what="the run ends")
@@ -79,15 +85,37 @@ def test_above_the_caps_number_and_project_are_confirmed(console: Console, liste
     text = console.text(page)
     assert "Over the cap: 120 of the 120 jobs of project" in text
     assert "… and 70 more" in text
-    refused = console.post(PATH, token=console.token(), most="120", **REASON)
+    refused = console.post(PATH, **shown(console, 120), most="120", **REASON)
     assert (refused.status_code, "type the number, and tick each project" in words(refused.text)) == (422, True)
-    stopped = console.post(PATH, token=console.token(), **REASON).headers["location"]
+    stopped = console.post(PATH, **shown(console, 120), **REASON).headers["location"]
     assert ended(console, stopped.rpartition("/")[2]).stopped_by
     assert "Stopped:" in console.text(stopped)
     console.app.now = lambda: NOW.replace(minute=1)  # type: ignore[method-assign]
     confirmed = {"most": "120", "confirm-0": PROJECT}
-    location = console.post(PATH, token=console.token(), **confirmed, **REASON).headers["location"]
+    location = console.post(PATH, **shown(console, 120), **confirmed, **REASON).headers["location"]
     assert ended(console, location.rpartition("/")[2]).requested == 120
+
+
+def test_a_policy_that_changed_since_its_plan_was_shown_is_shown_anew(console: Console, tmp_path: Path) -> None:
+    shown_before = shown(console, 3)
+    (tmp_path / "eraser.toml").write_text(f"[policies.old]\n{POLICY}".replace("90d", "7d"))
+    wait_until(lambda: console.app.policies.named("old").older_than_s == 7 * 86400, what="the policy is read anew")
+    refused = console.post(PATH, **shown_before, **REASON)
+    assert (refused.status_code, "policy is not the one that was shown" in words(refused.text)) == (422, True)
+    assert console.post(PATH, token=console.token(), **REASON).status_code == 422, "a form without its policy"
+    assert retention.runs(console.app, 5) == []
+
+
+def test_no_more_jobs_are_requested_than_the_plan_showed(console: Console, lister: Lister) -> None:
+    shown_before = shown(console, 3)
+    lister.jobs = [job(f"old-{n}") for n in range(10)]
+    refused = console.post(PATH, **shown_before, **REASON)
+    assert (refused.status_code, "10 jobs now, and 3 when" in words(refused.text)) == (422, True)
+    assert retention.runs(console.app, 5) == []
+    assert "The plan: 10 deletions" in words(refused.text)
+    lister.jobs = [job(f"old-{n}") for n in range(2)]
+    run = console.post(PATH, **shown_before, **REASON).headers["location"]
+    assert ended(console, run.rpartition("/")[2]).requested == 2, "fewer are fine"
 
 
 def test_a_list_that_does_not_end_is_said_and_asked_for_again(console: Console, lister: Lister) -> None:
@@ -95,13 +123,14 @@ def test_a_list_that_does_not_end_is_said_and_asked_for_again(console: Console, 
     part = console.get(PATH, **{"HX-Request": "true"}).text
     assert "Trying again" in part
     assert f'hx-get="{PATH}"' in part
-    run = console.post(PATH, token=console.token(), **REASON).headers["location"]
-    assert "paused" in (ended(console, run.rpartition("/")[2]).stopped_by or "")
+    response = console.post(PATH, **shown(console, 0), **REASON)
+    assert (response.status_code, "paused" in words(response.text)) == (503, True)
+    assert retention.runs(console.app, 5) == [], "no run without its plan"
 
 
 @pytest.mark.parametrize("fields", [{"reason": ""}, {"by": "Li Wei"}, {"most": "many", "confirm-0": PROJECT}])
 def test_what_is_wrong_is_said_beside_the_plan(console: Console, fields: dict[str, str]) -> None:
-    response = console.post(PATH, token=console.token(), **REASON | fields)
+    response = console.post(PATH, **shown(console, 3) | REASON | fields)
     assert (response.status_code, "The plan: 3 deletions" in words(response.text)) == (422, True)
     assert retention.runs(console.app, 5) == []
 

@@ -52,16 +52,29 @@ def _no_plan(context: RequestContext, error: EraserError) -> Page:
 
 
 def start(context: RequestContext) -> Redirect | Page:
-    """Start the run: it plans anew, within the policy's caps or what was confirmed."""
+    """Start the run of a new plan, if the policy is the one that was shown, and no more jobs than then match it."""
     policy = _policy(context)
+    plan = retention_runs.plan(context.app, policy)
     try:
         approval = dialogs.approval(context)
-        partial = context.field("partial") == "yes"
-        run = retention_runs.start(context.app, policy, approval, allowed=_allowed(context, policy), partial=partial)
+        partial, allowed = context.field("partial") == "yes", _allowed(context, policy)
+        _check_shown(context, plan)
+        run = retention_runs.start(context.app, plan, approval, allowed=allowed, partial=partial)
     except EraserError as error:
-        plan = retention_runs.plan(context.app, policy)
         return Page("policy.html", _values(context, plan, why_not=dialogs.why(error)), 422)
     return Redirect(f"/retention/runs/{run}")
+
+
+def _check_shown(context: RequestContext, plan: Plan) -> None:
+    """Raise `UsageError` for a plan that does more than the page showed."""
+    planned = dialogs.number(context.field("planned"))
+    if planned is None or context.field("policy") != plan.policy.hash:
+        raise UsageError("the policy is not the one that was shown. This is its plan now; nothing was started")
+    if plan.chosen > planned:
+        chosen = count(plan.chosen, "job")
+        raise UsageError(
+            f"{chosen} now, and {planned:,} when the plan was shown. This is the new plan; nothing was started"
+        )
 
 
 def _allowed(context: RequestContext, policy: Policy) -> CapOverride | None:
