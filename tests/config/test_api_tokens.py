@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from threading import Event, Thread, current_thread
+from typing import IO
 
 import pytest
 
 from tests.support.http_site import NOW, new_token
-from worker.config import api_tokens
+from tests.support.waiting import PATIENCE_S
+from worker.config import api_tokens, token_file
 from worker.config.api_tokens import ApiToken, Scope
 from worker.config.token_file import TokenFile
-from worker.model.errors import UsageError
+from worker.model.errors import EraserError, UsageError
 
 SECRET = api_tokens.mint(bytes(range(32)))
 HASH = api_tokens.hashed(SECRET)
@@ -88,7 +93,8 @@ def test_what_is_made_is_found_again_and_its_secret_is_nowhere(file: TokenFile) 
     assert api_tokens.find(file.current(), secret) == made
     assert secret not in file.path.read_text()
     assert file.path.stat().st_mode & 0o777 == 0o600
-    assert list(file.path.parent.iterdir()) == [file.path]
+    file.rotate("shop", NOW, overlap=timedelta())
+    assert sorted(file.path.parent.iterdir()) == [file.path.with_name(".tokens.toml.lock"), file.path]
 
 
 def test_the_file_is_read_anew_when_it_changes(file: TokenFile) -> None:
@@ -165,3 +171,55 @@ def test_a_token_in_a_form_of_its_own_is_left_to_people(file: TokenFile, text: s
         with pytest.raises(UsageError, match="change them by hand"):
             change()
     assert file.path.read_text() == text
+
+
+# -- several at a time -------------------------------------------------------------------------------------------------
+
+
+def test_a_token_revoked_while_another_one_is_rotated_stays_revoked(
+    file: TokenFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("aa", "bb"):
+        token, _ = api_tokens.make(name, [Scope.READ])
+        file.add(token, api_tokens.section(token, NOW))
+    turn = Event()  # the other one waits for the lock, or is done
+
+    def revoke() -> None:
+        TokenFile(file.path).revoke("bb")
+        turn.set()
+
+    other, flock, read_file = Thread(target=revoke), fcntl.flock, token_file.read_file
+
+    def lock(of: IO[bytes], how: int) -> None:
+        if current_thread() is other:
+            turn.set()
+        flock(of, how)
+
+    def read_and_let_the_other_begin(path: Path, refuse: Callable[[str], EraserError]) -> str:
+        text = read_file(path, refuse)
+        if other.ident is None:
+            other.start()
+            assert turn.wait(PATIENCE_S)
+        return text
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    monkeypatch.setattr(token_file, "read_file", read_and_let_the_other_begin)
+    file.rotate("aa", NOW, overlap=timedelta())
+    other.join(PATIENCE_S)
+    assert [token.name for token in file.current()] == ["aa"]
+
+
+def test_a_token_that_an_editor_wrote_back_does_not_count_as_revoked(
+    file: TokenFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, _ = api_tokens.make("shop", [Scope.READ])
+    file.add(token, api_tokens.section(token, NOW))
+    before, replace = file.path.read_text(), Path.replace
+
+    def replace_and_write_back(draft: Path, to: Path) -> None:
+        replace(draft, to)
+        to.write_text(before)
+
+    monkeypatch.setattr(Path, "replace", replace_and_write_back)
+    with pytest.raises(UsageError, match="another program changed"):
+        file.revoke("shop")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import fcntl
 import re
-from collections.abc import Callable, Mapping, Sequence
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -51,25 +53,42 @@ class TokenFile:
 
     def add(self, token: ApiToken, lines: str) -> None:
         """Add a token's lines. Raises `UsageError` if the name is taken."""
-        if any(known.name == token.name for known in self.current()):
-            raise UsageError(
-                f"there is a token {token.name} already: eraser console tokens rotate {token.name} gives it a new "
-                "secret; or take another name"
-            )
-        before = read_file(self.path, UsageError) if self.path.exists() else ""
-        self._write(f"{before.rstrip()}\n\n{lines}".lstrip())
+        with self._locked():
+            if any(known.name == token.name for known in self.current()):
+                raise UsageError(
+                    f"there is a token {token.name} already: eraser console tokens rotate {token.name} gives it a new "
+                    "secret; or take another name"
+                )
+            before = read_file(self.path, UsageError) if self.path.exists() else ""
+            self._write(f"{before.rstrip()}\n\n{lines}".lstrip())
 
     def rotate(self, name: str, now: datetime, *, overlap: timedelta) -> tuple[ApiToken, str]:
         """Give a token a new secret. Returns it as it is now, and the secret."""
-        lines, secret = rotated(self.named(name), now, overlap=overlap)
-        self._replace(name, lambda section: [section[0], *lines, *_without(section[1:])])
-        return self.named(name), secret
+        with self._locked():
+            lines, secret = rotated(self.named(name), now, overlap=overlap)
+            self._replace(name, lambda section: [section[0], *lines, *_without(section[1:])])
+            return self.named(name), secret
 
     def revoke(self, name: str) -> ApiToken:
         """Remove a token's lines: it is refused from now on. Returns it as it was."""
-        token = self.named(name)
-        self._replace(name, lambda _: [])
-        return token
+        with self._locked():
+            token = self.named(name)
+            self._replace(name, lambda _: [])
+            return token
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One change at a time, of all processes: each is made to what the one before it left."""
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = self.path.with_name(f".{self.path.name}.lock")
+            lock.touch(mode=0o600)
+            file = lock.open("r+b")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            raise self._unwritable(error) from None
+        with file:
+            yield
 
     def _replace(self, name: str, change: Callable[[list[str]], list[str]]) -> None:
         """Change one token's lines; all others, and what people wrote between them, stay."""
@@ -87,16 +106,21 @@ class TokenFile:
 
     def _write(self, text: str) -> None:
         """Write a new file and replace the old one, so that a reader never sees half of it."""
+        beside = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             mode = self.path.stat().st_mode & 0o777 if self.path.exists() else 0o600
-            beside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
             beside.touch(mode=0o600)
             beside.write_text(text, encoding="utf-8")
             beside.chmod(mode)
             beside.replace(self.path)
         except OSError as error:
-            raise UsageError(f"cannot write {self.path}: {error.strerror}; set ERASER_API_TOKENS_FILE") from None
+            beside.unlink(missing_ok=True)
+            raise self._unwritable(error) from None
+        if read_file(self.path, UsageError) != text:  # an editor, which knows of no lock
+            raise UsageError(f"another program changed {self.path} at the same time: look at it, and try again")
+
+    def _unwritable(self, error: OSError) -> UsageError:
+        return UsageError(f"cannot write {self.path}: {error.strerror}; set ERASER_API_TOKENS_FILE")
 
 
 def _section(lines: Sequence[str], name: str) -> tuple[int, int]:
