@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import threading
 from collections.abc import Iterator, MutableMapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import entry_points
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.trace import TracerProvider
 
 from worker import __version__
+from worker.execution.guarded_span import GuardedSpan
 from worker.ledger.scripts import MOVES
 
 LAST_S: Final = 2.0  # at the end of a process
@@ -119,10 +120,8 @@ class _WithinTraces(trace.Tracer):
         inside = trace.get_current_span().get_span_context().is_valid
         return self._tracer.start_span(*args, **kwargs) if inside else trace.INVALID_SPAN
 
-    @contextmanager
-    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Iterator[trace.Span]:  # type: ignore[override]
+    def start_as_current_span(self, *args: Any, **kwargs: Any) -> AbstractContextManager[trace.Span]:  # type: ignore[override]
+        """Around a command or a call: the span's own errors may not take its answer away."""
         if trace.get_current_span().get_span_context().is_valid:
-            with self._tracer.start_as_current_span(*args, **kwargs) as span:
-                yield span
-        else:
-            yield trace.INVALID_SPAN
+            return GuardedSpan(lambda: self._tracer.start_as_current_span(*args, **kwargs), trace.INVALID_SPAN)
+        return nullcontext(trace.INVALID_SPAN)

@@ -4,6 +4,8 @@ A deletion's record keeps the W3C `traceparent` of its first request, where trac
 that span, and link to the executor that made them. An executor links to the wake-up that started it: it works for
 many deletions, and is the child of none.
 
+An error when a span begins or ends costs the span, never what is done within.
+
 OpenTelemetry's own variables (OTEL_*) decide what is sent and where. Nothing of it is imported while they name no
 receiver, and no other part of this process has set up its SDK.
 """
@@ -16,6 +18,8 @@ import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
+
+from worker.execution.guarded_span import GuardedSpan, note
 
 if TYPE_CHECKING:
     from worker.ledger.types import Lease, Settlement
@@ -61,9 +65,13 @@ def traceparent() -> str | None:
     """Of the present span; None: there is none."""
     if not is_on():
         return None
-    from worker.execution import spans
+    try:
+        from worker.execution import spans
 
-    return spans.traceparent()
+        return spans.traceparent()
+    except Exception as error:
+        note(error)
+        return None
 
 
 def headers() -> dict[str, str]:
@@ -104,7 +112,11 @@ def attempt(account: str, lease: Lease) -> Iterator[list[Settlement]]:
 def _span(kind: str, *details: Any) -> AbstractContextManager[object]:
     if not is_on():
         return nullcontext()
-    from worker.execution import spans
 
-    made: AbstractContextManager[object] = getattr(spans, kind)(*details)
-    return made
+    def begin() -> AbstractContextManager[object]:
+        from worker.execution import spans
+
+        made: AbstractContextManager[object] = getattr(spans, kind)(*details)
+        return made
+
+    return GuardedSpan(begin)

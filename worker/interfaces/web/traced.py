@@ -13,9 +13,10 @@ from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.config.request_id import HTTP_REQUEST_ID
+from worker.execution.guarded_span import note
 from worker.interfaces.web.request_guard import route
 
-_WHOLE = "eraser.scope"
+_WHOLE, _STEPS = "eraser.scope", "eraser.steps"
 _SHOWN = (b"traceparent", b"tracestate", b"host")
 
 
@@ -36,11 +37,20 @@ class Traced:
             await self._app(scope, receive, send)
             return
         headers = [(name, value) for name, value in scope["headers"] if name in _SHOWN]
-        shown = {**scope, "headers": headers, "query_string": b"", "client": None, _WHOLE: scope}
-        await self._traced(shown, receive, send)
+        steps: list[str] = []
+        shown = {**scope, "headers": headers, "query_string": b"", "client": None, _WHOLE: scope, _STEPS: steps}
+        try:
+            await self._traced(shown, receive, send)
+        except Exception as error:
+            if steps == ["begun"]:  # the application's own
+                raise
+            note(error)
+            if not steps:
+                await self._app(scope, receive, send)
 
     async def _inside(self, shown: Scope, receive: Receive, send: Send) -> None:
         scope, span = shown[_WHOLE], trace.get_current_span()
+        shown[_STEPS].append("begun")
 
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":  # by now the route is known; the span ends with the body
@@ -49,3 +59,4 @@ class Traced:
             await send(message)
 
         await self._app(scope, receive, named)
+        shown[_STEPS].append("answered")
