@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from worker.ledger.deletions import Ledger
 from worker.ledger.erasures import NOT_NOW, ErasureStep, LeasedErasure
-from worker.ledger.types import DeletionRequest
+from worker.ledger.types import BY_ERASURE, DeletionRequest
 from worker.lookups.examiner import Examiner
 from worker.lookups.lookups import Lookups
 from worker.lookups.parts import PartLookups
@@ -145,7 +145,7 @@ class Observer:
             return True
         terms = DeletionRequest(
             lane=Lane.BULK,
-            by="erasure",
+            by=BY_ERASURE,
             why="left behind by a deleted job",
             parent=str(one.record.job),
             looked=one.record.leases,

@@ -12,6 +12,8 @@ from worker.ledger.values import as_options
 from worker.model.states import Lane, State
 from worker.model.target import JOB, Target
 
+BY_ERASURE = "erasure"  # who asks for what a job left behind: `lua/cancel.lua` finds these claims by it
+
 
 @dataclass(frozen=True, slots=True)
 class KindPace:

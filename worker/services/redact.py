@@ -1,7 +1,8 @@
 """Takes texts of who and why, which should never have been written, out of what is stored of a few deletions.
 
 The texts are those of the deletions that are named; they go from their records, from their receipts in Redis and in the
-files of days, and from the acts of the audit that say the same. Names of runs stay: they are how a run is found.
+files of days, and from the acts of the audit that say the same. Names of runs stay: they are how a run is found. The
+word by which an erasure finds what it asked for itself stays, too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from worker.execution.app_context import AppContext
 from worker.ledger.audit import AuditEntry
 from worker.ledger.receipts import Receipts
+from worker.ledger.types import BY_ERASURE
 from worker.model.errors import UsageError
 from worker.model.target import Target
 from worker.receipts import commitments, redaction
@@ -68,7 +70,7 @@ def find(app: AppContext, project: str, job_ids: Iterable[str], what: What) -> F
     receipts = [line for line in _receipts(app, account) if _target(line) in refs]
     for line in receipts:
         texts |= {text for place, text in commitments.texts(line).items() if place.endswith(_PLACES[what])}
-    texts -= {MARK}
+    texts -= {MARK, BY_ERASURE}
     acts = tuple(entry.id for entry in app.audit(account).newest() if _says(entry, texts))
     holding = sum(not texts.isdisjoint(commitments.texts(line).values()) for line in receipts)
     return Found(account, tuple(refs), frozenset(texts), acts, holding)
@@ -111,10 +113,17 @@ def _of_records(app: AppContext, account: str, refs: Iterable[Target], what: Wha
         if deletion is None or deletion.archived:
             continue
         events = [event.fields for event in deletion.events]
+        over = [
+            claim for event in events for claim in event.get("claims") or ()
+        ]  # given up, or met in an earlier round
         first = {"why": deletion.reason, "by": deletion.requested_by}
-        for claim in (first, *deletion.claims, *events):
+        for claim in (first, *deletion.claims, *events, *over):
             texts |= {claim.get(name) for name in _FIELDS[what]}
     return {text for text in texts if isinstance(text, str)}
+
+
+def _dicts(found: object) -> list[dict[str, Any]]:
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def _receipts(app: AppContext, account: str) -> Iterable[dict[str, Any]]:
