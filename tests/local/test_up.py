@@ -103,6 +103,11 @@ def request_all(machine: Machine, count: int = JOBS) -> None:
 
 def test_under_nohup_a_closed_terminal_ends_neither_it_nor_its_children(machine: Machine) -> None:
     up = machine.up(before=("nohup",))
+    assert up.stdout is not None
+    (way_in,) = (line for line in iter(up.stdout.readline, "In another terminal:\n") if "open it by" in line)
+    assert ("eraser console link" in way_in, "?link=" in way_in) == (True, False), (
+        "a log has no link that opens the console"
+    )
     wait_until(lambda: "worker.ready" in machine.log.read_text(), what="the worker")
     everything = set(processes(machine.tmp))
     for pid in everything:

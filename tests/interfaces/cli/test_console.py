@@ -16,6 +16,8 @@ from tests.support.command import Command
 from tests.support.dead_letters import PROJECT
 from tests.support.waiting import PATIENCE_S, wait_until
 from worker.config import api_tokens
+from worker.execution.app_context import AppContext
+from worker.interfaces.cli.console import way_in
 
 
 @pytest.fixture
@@ -101,7 +103,7 @@ def test_it_serves_until_it_is_asked_to_end(command: Command, file: Path, tmp_pa
         served = subprocess.Popen(words, env={**command.environ, "PATH": "/usr/bin"}, stdout=output, stderr=output)
     try:
         wait_until(
-            lambda: "/login?link=" in log.read_text(), what="it prints where it listens, and a link that opens it"
+            lambda: "eraser console link --url http://127.0.0.1:" in log.read_text(), what="it prints where it listens"
         )
         address = json.loads(log.read_text().splitlines()[0])["address"]
         headers = {"Authorization": f"Bearer {secret}"}
@@ -118,8 +120,20 @@ def test_it_serves_until_it_is_asked_to_end(command: Command, file: Path, tmp_pa
         served.send_signal(signal.SIGTERM)
         assert served.wait(PATIENCE_S) in (0, -signal.SIGTERM)
     assert secret not in log.read_text()
+    assert "?link=" not in log.read_text(), "a link in a log opens the console to whoever reads it"
     assert "http.answered" in log.read_text()
     assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_link_is_printed_only_to_a_terminal(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], terminal: bool
+) -> None:
+    app = AppContext.load({"ERASER_REDIS_URL": redis_url, "ERASER_REGION": "cn-north-4"})
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    text = way_in(app, "http://0.0.0.0:8710")
+    assert text.startswith("http://127.0.0.1:8710/login?link=" if terminal else "eraser console link")
+    assert len(list(app.redis.scan_iter("eraser:console:link:*"))) == terminal, "none is made that nobody reads"
 
 
 def test_a_port_that_somebody_has_is_told(command: Command) -> None:

@@ -335,6 +335,20 @@ def test_a_session_ends_by_itself_and_looking_does_not_prolong_it(outside: Conso
     assert int(str(outside.app.redis.ttl(key))) <= 100
 
 
+@pytest.mark.parametrize(("before", "after"), [("", PASSWORD), (PASSWORD, PASSWORD[::-1]), (PASSWORD, "")])
+def test_a_session_ends_when_a_password_is_set_changed_or_taken_away(redis_url: str, before: str, after: str) -> None:
+    first, same, then = (
+        Console(redis_url, environ={"ERASER_CONSOLE_PASSWORD": one}, signed_in=False) for one in (before, before, after)
+    )
+    with first.client, same.client, then.client:
+        cookie = sessions.sign_in(first.app, "ops-7").id
+        for console, status in ((first, 200), (same, 200), (then, 303)):
+            console.client.cookies.set(sessions.COOKIE, cookie)
+            assert console.get("/").status_code == status
+        (key,) = first.app.redis.scan_iter("eraser:console:session:*")
+        assert PASSWORD not in str(first.app.redis.get(key))
+
+
 def test_a_wrong_password_is_refused_and_too_many_are_not_even_looked_at(outside: Console) -> None:
     for _ in range(sessions.TRIES):
         response = outside.send("/login", password=PASSWORD[:-1], by="ops-7")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.printing import json_option, note, result, say
 from worker.interfaces.cli.tokens import create, tokens
 from worker.local.up import HOST, PORT, has_web
-from worker.model.errors import Unreachable, UsageError
+from worker.model.errors import EraserError, Unreachable, UsageError
 from worker.services import console_links
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ PATIENCE_S = 1.0  # a caller should get "try again" rather than wait
 def console(context: click.Context, host: str, port: int, no_link: bool) -> None:
     """Serve the HTTP API and the console's pages. Requests fail while Redis is unreachable.
 
-    Where no password is set, it prints a one-time link that opens the pages.
+    Where no password is set, it prints a one-time link that opens the pages; into a log, only the command for one.
 
     \b
     eraser console --port 8710
@@ -64,16 +65,21 @@ def console(context: click.Context, host: str, port: int, no_link: bool) -> None
 
     def introduce(address: str) -> None:
         if not no_link and app_context.settings.console_password is None:
-            _print_link(app_context, address)
+            click.echo(f"Open the console by: {way_in(app_context, address)}")
 
     serve(app, host=host, port=port, listening_at=introduce)
 
 
-def _print_link(app: AppContext, address: str) -> None:
+def way_in(app: AppContext, address: str) -> str:
+    """How a browser gets in: a one-time link where stdout is a terminal, else the command for one: logs are kept."""
+    address = reachable(address)
+    another = f"eraser console link{'' if address == f'http://{HOST}:{PORT}' else f' --url {address}'}"
+    if not sys.stdout.isatty():
+        return another
     try:
-        click.echo(f"Open the console, in one browser, once: {console_links.new(app, reachable(address))}")
-    except Unreachable:
-        note("Redis does not answer. When it does, a one-time link to the console: eraser console link")
+        return f"{console_links.new(app, address)} (once; another one: {another})"
+    except EraserError:
+        return f"{another}, once Redis answers"
 
 
 def reachable(address: str) -> str:

@@ -14,11 +14,11 @@ from worker.config.settings import Settings
 from worker.config.urls import masked
 from worker.execution import logs, sentry
 from worker.execution.app_context import AppContext
+from worker.interfaces.cli.console import way_in
 from worker.local.processes import Stopped, stoppable
-from worker.local.up import HOST, PORT, Household, check, chosen_port, household
+from worker.local.up import PORT, Household, check, chosen_port, household
 from worker.model.errors import EraserError
 from worker.model.states import State
-from worker.services import console_links
 
 
 @click.command()
@@ -64,7 +64,7 @@ def _introduce(home: Household, *, by_default: bool) -> None:
     rows |= {child.name: f"process {child.pid}" for child in home.children}
     rows["console"] = home.address or "not installed: pip install -e '.[web]' brings the pages and the HTTP API"
     if home.address and home.settings.console_password is None:
-        rows["open it by"] = _link(app, home.address)
+        rows["open it by"] = way_in(app, home.address)
     for account in home.settings.accounts.values():
         rows[f"account {account.name}"] = f"{account.endpoint}, {account.rate:g} calls/s"
     click.secho("eraser up: everything is running; Ctrl-C stops it", bold=True)
@@ -76,14 +76,6 @@ def _introduce(home: Household, *, by_default: bool) -> None:
         click.echo(f"  export ERASER_REDIS_URL={home.redis_url}")
     click.echo("  eraser request JOB_ID --wait 60s")
     click.echo("  eraser status --watch")
-
-
-def _link(app: AppContext, address: str) -> str:
-    another = f"eraser console link{'' if address == f'http://{HOST}:{PORT}' else f' --url {address}'}"
-    try:
-        return f"{console_links.new(app, address)} (once; another one: {another})"
-    except EraserError:  # it is told below, of what waits
-        return another
 
 
 def _waiting(app: AppContext) -> str:

@@ -1,7 +1,8 @@
 """Sessions: a cookie with a random id, a form token derived from it, and the password if one is set.
 
 A password or a one-time link (`worker.services.console_links`) begins a session: a key in Redis that expires. Its name
-is the id's hash, so that a reader of Redis cannot take over a session.
+is the id's hash, so that a reader of Redis cannot take over a session. Its value is a hash of the password that
+was set then: one that is set later or changed ends every session.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hmac
 import re
 import secrets
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 
@@ -54,15 +55,22 @@ def open_(app: AppContext, request: Request) -> Session:
     sent = request.cookies.get(COOKIE, "")
     known = _ID.fullmatch(sent) is not None
     id_ = sent if known else secrets.token_hex(32)
-    signed_in = known and bool(read_redis(app.redis.exists, app.keys.session(id_)))
+    found: Any = read_redis(app.redis.get, app.keys.session(id_)) if known else None
+    signed_in = found is not None and hmac.compare_digest(found, _password_mark(app, id_))
     return Session(id_, not known, signed_in, request.cookies.get(WHO, "")[:64])
 
 
 def sign_in(app: AppContext, user: str) -> Session:
     """Sign in with a new id, so that an id planted before is useless."""
     id_ = secrets.token_hex(32)
-    read_redis(lambda: app.redis.set(app.keys.session(id_), "1", ex=LIFE_S))
+    read_redis(lambda: app.redis.set(app.keys.session(id_), _password_mark(app, id_), ex=LIFE_S))
     return Session(id_, True, True, user)
+
+
+def _password_mark(app: AppContext, id_: str) -> bytes:
+    """Which password is set, for this session only: without the id, which Redis does not have, nobody can guess it."""
+    password = app.settings.console_password or ""
+    return hmac.new(id_.encode(), b"password " + password.encode(), hashlib.sha256).hexdigest().encode()
 
 
 def sign_out(app: AppContext, session: Session) -> None:
