@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import subprocess
 import sys
 import threading
@@ -131,6 +133,66 @@ def test_commands_outside_of_a_trace_begin_none(spans: Spans, client: redis.Redi
     with tracing.executor("default", None):
         client.ping()
     assert [span.name for span in spans.get_finished_spans()] == ["PING", "process eraser.work"]
+
+
+def test_an_error_in_a_span_is_named_without_its_text(spans: Spans, client: redis.Redis) -> None:
+    for within in (tracing.request("eraser x", {}), tracing.executor("default", None), tracing.wakeup()):
+        with pytest.raises(redis.ResponseError), within:
+            client.eval(f"return redis.error_reply('ERR {PERSON}')", 0)
+    assert [span.status.description for span in spans.get_finished_spans()] == 6 * ["ResponseError"]
+    assert PERSON not in spans.all
+
+
+def test_no_variable_sends_a_path_or_a_header_of_an_answer(
+    spans: Spans, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for side in ("REQUEST", "RESPONSE"):
+        monkeypatch.setenv(f"OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_{side}", ".*")
+    from starlette.testclient import TestClient
+
+    from worker.interfaces.web.traced import Traced
+
+    site.client = TestClient(Traced(site.starlette), base_url="http://127.0.0.1:8710")
+    assert site.call("GET", f"/find/{PERSON}", headers={"Host": f"{PERSON}.example.com"}).status_code == 421
+    assert site.call("GET", f"/find/{PERSON}").status_code == 404
+    assert site.call("GET", f"{DELETIONS}/{PERSON}").status_code == 404
+    attributes = spans.the("GET /api/projects/{project_id}/deletions/{job_id}").attributes or {}
+    assert attributes["http.route"] == "/api/projects/{project_id}/deletions/{job_id}"
+    for planted in (PERSON, PROJECT, "http.request.header", "http.response.header"):
+        assert planted not in spans.all
+
+
+LOGGING = """
+import logging, os
+from worker.execution import celery_app
+celery_app._log()
+logging.getLogger("theirs").error("Authorization: Bearer abcdef0123456789, someone@example.com")
+from opentelemetry._logs import get_logger_provider
+getattr(get_logger_provider(), "force_flush", lambda: None)()
+"""
+
+
+def test_no_variable_sends_a_line_of_the_log() -> None:
+    """The SDK's own handler would get it before it is redacted."""
+    wanted = {"OTEL_TRACES_EXPORTER": "console", "OTEL_LOGS_EXPORTER": "console"}
+    wanted["OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED"] = "true"
+    done = subprocess.run(
+        [sys.executable, "-c", LOGGING], capture_output=True, text=True, timeout=60, env=os.environ | wanted
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert "theirs" in done.stderr
+    assert "abcdef0123456789" not in done.stderr
+
+
+def test_a_handler_of_an_sdk_that_was_set_up_before_is_removed(spans: Spans, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Theirs(logging.Handler):
+        __module__ = "opentelemetry.instrumentation.logging.handler"
+
+    kept = list(logging.getLogger().handlers)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [*kept, Theirs()])
+    otel.start({"OTEL_TRACES_EXPORTER": "none"})
+    assert logging.getLogger().handlers == kept
 
 
 @pytest.mark.parametrize("header", [PARENT, "nonsense", None])

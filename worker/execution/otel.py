@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import threading
 from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -21,6 +22,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from worker import __version__
 from worker.execution.guarded_span import GuardedSpan
+from worker.execution.spans import quiet
 from worker.ledger.scripts import MOVES
 
 LAST_S: Final = 2.0  # at the end of a process
@@ -33,7 +35,14 @@ def start(environ: MutableMapping[str, str]) -> None:
         configurator: Any = OpenTelemetryConfigurator
         configurator().configure(resource_attributes={"service.version": __version__})
         atexit.register(end)
+    keep_the_log()
     instrument()
+
+
+def keep_the_log() -> None:
+    """Away from the SDK: its handlers would send each line as it is, before `Redacted` masks it."""
+    root = logging.getLogger()
+    root.handlers[:] = [one for one in root.handlers if not type(one).__module__.startswith("opentelemetry.")]
 
 
 def end() -> None:
@@ -50,11 +59,13 @@ def _send_the_rest() -> None:
 
 
 def complete(environ: MutableMapping[str, str]) -> None:
-    """Set what the variables leave open: a signal goes by OTLP over HTTP where an endpoint takes it, else nowhere."""
+    """Set what the variables leave open: a signal goes by OTLP over HTTP where an endpoint takes it, else nowhere.
+    The log never does."""
     endpoints = {signal: environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT") for signal in ("TRACES", "METRICS")}
     for signal, endpoint in endpoints.items():
         wanted = "otlp" if endpoint or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") else "none"
         environ[f"OTEL_{signal}_EXPORTER"] = environ.get(f"OTEL_{signal}_EXPORTER") or wanted
+    environ["OTEL_LOGS_EXPORTER"] = "none"
     environ["OTEL_EXPORTER_OTLP_PROTOCOL"] = environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf"
     if "service.name=" not in environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
         environ["OTEL_SERVICE_NAME"] = environ.get("OTEL_SERVICE_NAME") or "avatar-eraser"
@@ -123,5 +134,5 @@ class _WithinTraces(trace.Tracer):
     def start_as_current_span(self, *args: Any, **kwargs: Any) -> AbstractContextManager[trace.Span]:  # type: ignore[override]
         """Around a command or a call: the span's own errors may not take its answer away."""
         if trace.get_current_span().get_span_context().is_valid:
-            return GuardedSpan(lambda: self._tracer.start_as_current_span(*args, **kwargs), trace.INVALID_SPAN)
+            return GuardedSpan(lambda: quiet(self._tracer, *args, **kwargs), trace.INVALID_SPAN)
         return nullcontext(trace.INVALID_SPAN)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -33,6 +33,18 @@ def traceparent() -> str | None:
     return carrier.get("traceparent")
 
 
+@contextmanager
+def quiet(tracer: trace.Tracer, *args: Any, **kwargs: Any) -> Iterator[trace.Span]:
+    """A span around what is done within. Of an error it has the class only: the text may repeat what somebody typed."""
+    silent = {"record_exception": False, "set_status_on_exception": False}
+    with tracer.start_as_current_span(*args, **kwargs | silent) as span:
+        try:
+            yield span
+        except Exception as error:
+            span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+            raise
+
+
 def _parent(text: object) -> Context:
     """A context with this `traceparent` alone: baggage, where a caller sent some, goes no further."""
     return _PROPAGATOR.extract({"traceparent": text} if isinstance(text, str) else {}, Context())
@@ -45,27 +57,27 @@ def _linked(*contexts: SpanContext) -> list[Link]:
 @contextmanager
 def request(name: str, parent: object) -> Iterator[None]:
     """What a door does with one request."""
-    with _tracer().start_as_current_span(name, _parent(parent), SpanKind.SERVER, record_exception=False):
+    with quiet(_tracer(), name, _parent(parent), SpanKind.SERVER):
         yield
 
 
 @contextmanager
 def wakeup() -> Iterator[None]:
     """The sending of a wake-up."""
-    with _tracer().start_as_current_span("publish eraser.work", kind=SpanKind.PRODUCER, attributes=_SYSTEM):
+    with quiet(_tracer(), "publish eraser.work", kind=SpanKind.PRODUCER, attributes=_SYSTEM):
         yield
 
 
 @contextmanager
 def executor(account: str, wakeup: object) -> Iterator[None]:
     """An executor begins a trace: it works for many requests."""
-    with _tracer().start_as_current_span(
+    with quiet(
+        _tracer(),
         "process eraser.work",
         Context(),
         SpanKind.CONSUMER,
         attributes=_SYSTEM | {"eraser.account": account},
         links=_linked(trace.get_current_span(_parent(wakeup)).get_span_context()),
-        record_exception=False,
     ):
         yield
 
@@ -83,9 +95,8 @@ def attempt(account: str, lease: Lease, became: list[Settlement]) -> Iterator[No
         "eraser.attempt": lease.calls + 1,
     }
     executor = trace.get_current_span().get_span_context()
-    with _tracer().start_as_current_span(
-        "attempt", _parent(lease.traceparent), attributes=attributes, links=_linked(executor), record_exception=False
-    ) as span:
+    parent = _parent(lease.traceparent)
+    with quiet(_tracer(), "attempt", parent, attributes=attributes, links=_linked(executor)) as span:
         yield
         for settlement in became:
             fields = settlement.attempt or settlement.event or {}

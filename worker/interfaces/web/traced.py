@@ -1,7 +1,8 @@
 """A span for each HTTP request, in the trace of its caller where that sends a `traceparent`.
 
-OpenTelemetry's own instrumentation is shown the method, the path and the caller's trace. The query, all other headers,
-cookies and the caller's address are kept from it: they may name people, and hold tokens.
+OpenTelemetry's own instrumentation is shown the method and the caller's trace. The path, of which the span has the
+route's pattern, the query, all other headers, cookies and the caller's address are kept from it: they may name people,
+and hold tokens.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from worker.execution.guarded_span import note
 from worker.interfaces.web.request_guard import route
 
 _WHOLE, _STEPS = "eraser.scope", "eraser.steps"
-_SHOWN = (b"traceparent", b"tracestate", b"host")
+_SHOWN = (b"traceparent", b"tracestate")
 
 
 class Traced:
@@ -25,12 +26,8 @@ class Traced:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._traced: Any = OpenTelemetryMiddleware(
-            self._inside,
-            exclude_spans=["receive", "send"],
-            http_capture_headers_server_request=[],
-            http_capture_headers_server_response=[],
-        )
+        self._traced: Any = OpenTelemetryMiddleware(self._inside, exclude_spans=["receive", "send"])
+        self._traced.http_capture_headers_server_response = None  # set here, since [] would leave it to a variable
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -38,7 +35,8 @@ class Traced:
             return
         headers = [(name, value) for name, value in scope["headers"] if name in _SHOWN]
         steps: list[str] = []
-        shown = {**scope, "headers": headers, "query_string": b"", "client": None, _WHOLE: scope, _STEPS: steps}
+        hidden = {"path": "/", "raw_path": b"/", "root_path": "", "query_string": b"", "client": None}
+        shown = {**scope, **hidden, "headers": headers, _WHOLE: scope, _STEPS: steps}
         try:
             await self._traced(shown, receive, send)
         except Exception as error:
