@@ -98,6 +98,7 @@ local function receipt(ref, now, state, r, s, event)
     also = r[F.claims] and others(r[F.claims]), co = r[F.code], as = r[F.asset_id], vo = r[F.voice_job_id],
     y = s.look or (state == 'gone' and not event and request_id(s.event)) or nil,
     eb = who.by, ew = who.why, ev = event, f = s.finished_at, er = whole[1] or nil, iv = whole[1] and whole[2] or nil }
+  for name, value in pairs(rest) do rest[name] = value or nil end  -- what a transition took away is false
   append(now, 'ref', ref, 's', state, 'l', of(F.lane), 'why', of(F.reason), 'at', of(F.requested_at), 'r', round, 'k', calls,
     'st', of(F.status), 'x', request_id(attempt) or '', 'se', sent(r), 'pa', whole[1] and whole[3] or '',
     '+', next(rest) and cjson.encode(rest) or '', 'v', 2)
