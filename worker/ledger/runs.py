@@ -4,7 +4,7 @@ the ledger's own moves as they end (see `count_settlement` in `lua/_settle.lua`)
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +17,7 @@ from worker.ledger.values import Shape
 
 WANTED_MS = 15 * 60_000.0  # what was not put aside for so long is no longer there (see `lua/_policy_texts.lua`)
 LEASE_S = 300.0  # a run that is silent for so long is gone; each page of the list renews it
+GONE = "its process is gone without a word; what it requested stays requested"
 
 
 class SlotState(StrEnum):
@@ -55,10 +56,16 @@ class Run:
     requested: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     stopped_by: str | None = None  # what stopped it before it had asked for everything
+    written: float | None = None  # when it was last written, while it goes on and no slot says so
     outcomes: dict[str, int] = field(default_factory=dict)  # ends of its deletions so far, by state
 
 
 _RUN = Shape(Run)
+
+
+def _is_alone(run: Run) -> bool:
+    """Whether it goes on and only its record shows that: a slot's run is taken over if its process is lost."""
+    return run.finished is None and run.stopped_by is None and run.slot is None
 
 
 class Runs:
@@ -98,6 +105,7 @@ class Runs:
         """Write a run's record, or write it anew. Old ones go with the other records (see `lua/forget.lua`)."""
         values: dict[Any, Any] = asdict(run) | {"skipped": json.dumps(run.skipped)}
         del values["outcomes"], values["id"]
+        values["written"] = self._ledger.now_ms() if _is_alone(run) else None
         fields: dict[Any, Any] = lean(values)
         name = f"{self._p}{Key.RUN}{run.id}"
         pipe = self._client.pipeline(transaction=True)
@@ -115,7 +123,10 @@ class Runs:
         if not raw:
             return None
         outcomes = {state: values.whole(number) for state, number in values.texts(ends).items() if values.whole(number)}
-        return _RUN.read(values.texts(raw), id=run, account=self._ledger.account, outcomes=outcomes)
+        record = _RUN.read(values.texts(raw), id=run, account=self._ledger.account, outcomes=outcomes)
+        if _is_alone(record) and self._ledger.now_ms() - (record.written or record.started) > LEASE_S * 1000:
+            return replace(record, stopped_by=GONE)
+        return record
 
     def latest(self, number: int) -> list[Run]:
         """The last runs, newest first."""

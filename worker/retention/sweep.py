@@ -60,10 +60,12 @@ def sweep(
     cap_override: CapOverride | None = None,
     partial: bool = False,
     why: str | None = None,
+    goes_on: Callable[[], None] = lambda: None,
 ) -> Swept:
     """Plan, check the caps, request. The record is written before, during and after. Raises what the planner raises.
 
     partial: also request if a list did not end. why: an operator's reason to exceed the caps.
+    goes_on: called before each 500; what it raises stops the run, and the record says it.
     """
     runs = Runs(app.ledger(run.account))
     earlier = runs.find(run.id)  # a process started it and was lost
@@ -84,7 +86,7 @@ def sweep(
     stop = "; ".join(unread or refused) or None
     try:
         if stop is None:
-            for number in _request(app, run, plan, _lifted(run, plan, cap_override, why)):
+            for number in _request(app, run, plan, _lifted(run, plan, cap_override, why), goes_on):
                 run = replace(run, requested=run.requested + number)
                 runs.write(run)
         elif refused:
@@ -114,7 +116,9 @@ def _lifted(run: Run, plan: Plan, cap_override: CapOverride | None, why: str | N
     return action.named(ActionName.CAP_LIFTED, by=run.by, why=why or plan.policy.reason, run=run.id)
 
 
-def _request(app: RetentionContext, run: Run, plan: Plan, action: dict[str, Any] | None) -> Iterable[int]:
+def _request(
+    app: RetentionContext, run: Run, plan: Plan, action: dict[str, Any] | None, goes_on: Callable[[], None]
+) -> Iterable[int]:
     """Request all selected jobs, 500 per round trip; yields how many of each batch were new."""
     policy, ledger = plan.policy, app.ledger(run.account)
     request = DeletionRequest(
@@ -134,6 +138,7 @@ def _request(app: RetentionContext, run: Run, plan: Plan, action: dict[str, Any]
     for project in plan.projects:
         rest = iter(project.chosen)
         while batch := list(islice(rest, BATCH)):
+            goes_on()
             accepted = ledger.request([each.ref for each in batch], request, assets=_assets(batch))
             yield sum(not each.deduplicated for each in accepted)
 

@@ -117,7 +117,9 @@ def _skipped(numbers: Mapping[str, int]) -> list[dict[str, Any]]:
 
 
 def run_json(run: Run) -> dict[str, Any]:
-    return json_form.as_json(run, run="id", finished_at="finished") | {"skipped": _skipped(run.skipped)}
+    return json_form.as_json(run, but=("written",), run="id", finished_at="finished") | {
+        "skipped": _skipped(run.skipped)
+    }
 
 
 def upcoming_json(one: Upcoming) -> dict[str, Any]:

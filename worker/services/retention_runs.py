@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from threading import Thread
+from typing import Final
+from weakref import WeakSet
 
 from worker.execution.app_context import AppContext
 from worker.ledger.runs import Run, Runs
@@ -15,6 +17,10 @@ from worker.retention.sweep import new_run, sweep
 from worker.services.act import Approval
 
 log = logging.getLogger(__name__)
+
+ENDED = "the console ended"
+_END_S = 10.0  # how long the end of this process waits for what is being requested
+_threads: Final[WeakSet[Thread]] = WeakSet()
 
 
 def plan(app: AppContext, policy: Policy) -> Plan:
@@ -29,13 +35,26 @@ def start(
     policy = plan.policy
     run = new_run(policy, app.policies.account(policy), app.now(), by=approval.by)
     Runs(app.ledger(run.account)).write(run)
-    Thread(target=_run, args=(app, plan, run, approval, allowed, partial), name=run.id, daemon=True).start()
+    thread = Thread(target=_run, args=(app, plan, run, approval, allowed, partial), name=run.id, daemon=True)
+    _threads.add(thread)
+    thread.start()
     return run.id
 
 
+def end(app: AppContext) -> None:
+    """This process ends: the runs that it started stop after what they are requesting, and their records say why."""
+    app.stopping.set()
+    for thread in list(_threads):
+        thread.join(_END_S)
+
+
 def _run(app: AppContext, plan: Plan, run: Run, approval: Approval, allowed: CapOverride | None, partial: bool) -> None:
+    def goes_on() -> None:
+        if app.stopping.is_set():
+            raise EraserError(ENDED)
+
     try:
-        sweep(app, run, lambda: plan, cap_override=allowed, partial=partial, why=approval.reason)
+        sweep(app, run, lambda: plan, cap_override=allowed, partial=partial, why=approval.reason, goes_on=goes_on)
     except EraserError as error:  # the run's record says it
         log.warning("sweep.stopped", extra={"account": run.account, "run": run.id, "why": str(error)[:300]})
     except Exception:

@@ -16,6 +16,7 @@ from tests.support.command import Command
 from tests.support.dead_letters import PROJECT
 from tests.support.waiting import PATIENCE_S, wait_until
 from worker.config import api_tokens
+from worker.execution import app_context
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli.console import way_in
 
@@ -123,6 +124,17 @@ def test_it_serves_until_it_is_asked_to_end(command: Command, file: Path, tmp_pa
     assert "?link=" not in log.read_text(), "a link in a log opens the console to whoever reads it"
     assert "http.answered" in log.read_text()
     assert "Traceback" not in log.read_text()
+
+
+def test_at_its_end_it_stops_the_runs_that_it_started(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def serve(_app: object, **_: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("worker.interfaces.web.serve.serve", serve)
+    assert command("console").code == 0
+    assert app_context.app_context().stopping.is_set()
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ import pytest
 from tests.support.console_pages import Console, words
 from tests.support.retention import NOW, POLICY, PROJECT, Lister, job
 from tests.support.waiting import wait_until
-from worker.ledger.runs import Run, Runs
-from worker.services import retention
+from worker.ledger.runs import LEASE_S, Run, Runs
+from worker.ledger.schema.keys import Key
+from worker.services import retention, retention_runs
+from worker.services.act import Approval
 
 REASON = {"reason": "TICKET-4711", "by": "ops-7"}
 PATH = "/retention/policies/old"
@@ -77,6 +80,28 @@ def test_a_run_is_started_watched_and_cancelled(console: Console) -> None:
     assert console.get(f"/deletions?state=all&run={run}").text.count('data-name="Reason"') == 3
     assert "3 requests withdrawn." in words(console.send(f"{path}/cancel", **REASON).text)
     assert console.app.queries("default").status().states["cancelled"] == 3  # type: ignore[index]
+
+
+def test_a_run_says_that_its_console_ended_and_one_without_a_word_is_gone(console: Console) -> None:
+    plan = retention_runs.plan(console.app, console.app.policies.named("old"))
+    console.app.stopping.set()
+    run = retention_runs.start(console.app, plan, Approval("ops-7", "T-1"))
+    retention_runs.end(console.app)
+    runs = Runs(console.app.ledger("default"))
+    record = runs.find(run)
+    assert record is not None
+    assert (record.stopped_by, record.requested, record.finished) == ("the console ended", 0, NOW.timestamp() * 1000)
+    assert "policy old stopped: the console ended" in console.text("/retention")
+    killed = replace(record, id="old-1", stopped_by=None, finished=None, started=record.started + 1)
+    runs.write(killed)
+    assert "It reads lists and requests" in console.text("/retention/runs/old-1")
+    key = f"{console.app.keys.account('default')}{Key.RUN}old-1"
+    console.app.redis.hincrbyfloat(key, "written", -LEASE_S * 1000 - 1)
+    assert "Stopped: its process is gone without a word" in console.text("/retention/runs/old-1")
+    assert console.get("/retention/runs/old-1", **{"HX-Request": "true"}).status_code == 286
+    assert "policy old stopped: its process is gone" in console.text("/retention")
+    runs.write(replace(killed, slot=record.started))
+    assert "It reads lists and requests" in console.text("/retention/runs/old-1"), "another one goes on with a slot's"
 
 
 def test_above_the_caps_number_and_project_are_confirmed(console: Console, lister: Lister) -> None:

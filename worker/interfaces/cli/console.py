@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from worker.interfaces.cli.printing import json_option, note, result, say
 from worker.interfaces.cli.tokens import create, tokens
 from worker.local.up import HOST, PORT, has_web
 from worker.model.errors import EraserError, Unreachable, UsageError
-from worker.services import console_links
+from worker.services import console_links, retention_runs
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -67,7 +68,12 @@ def console(context: click.Context, host: str, port: int, no_link: bool) -> None
         if not no_link and app_context.settings.console_password is None:
             click.echo(f"Open the console by: {way_in(app_context, address)}")
 
-    serve(app, host=host, port=port, listening_at=introduce)
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when it has ended
+    try:
+        serve(app, host=host, port=port, listening_at=introduce)
+    finally:
+        retention_runs.end(app_context)
+        signal.signal(signal.SIGTERM, before)
 
 
 def way_in(app: AppContext, address: str) -> str:

@@ -120,7 +120,7 @@ def watch(context: RequestContext) -> Page:
     """A run; refreshed every two seconds while it goes on."""
     run = retention_runs.find(context.app, context.request.path_params["run"])
     values = {"run": run, "now": context.app.now().timestamp() * 1000, "skipped": retention.REASONS}
-    over = context.part and run.finished is not None
+    over = context.part and (run.finished is not None or run.stopped_by is not None)
     return Page("_run.html" if context.part else "run.html", values, 286 if over else 200)
 
 
