@@ -399,9 +399,9 @@ def test_a_job_in_training_waits_and_is_deleted_once_its_state_allows(shop: Shop
     shop.simulator.move_job("a", "JOB_SUCCESS")
     shop.work(ahead_s=500)
     assert shop.ends("a") == "pending not_deletable_yet", "the second wait is longer"
+    assert shop.record("a").get("used", "0") == ("1" if response == "500" else "0")
     shop.work(ahead_s=101)
     assert shop.ends("a") == "deleted"
-    assert shop.record("a").get("used", "0") == ("1" if response == "500" else "0")
 
 
 # -- trouble -----------------------------------------------------------------------------------------------------------

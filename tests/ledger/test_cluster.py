@@ -236,7 +236,14 @@ def test_while_a_slot_moves_every_move_is_refused_before_it_writes(cluster: Clus
     assert Queries(client, one, rate=10.0).show(Target("p", "late")) is None
 
 
-def test_replicas_confirm_on_the_connection_that_wrote(client: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replicas_confirm_on_the_connection_that_wrote(
+    cluster: ClusterSet, client: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for account in EVERY[:3]:
+        with pytest.raises(NotConfirmed, match="appendfsync is everysec"):
+            ledger(client, account, confirmation=Confirmation(0)).request([JOB], DeletionRequest())
+    for server in cluster.servers:
+        server.client().config_set("appendfsync", "always")
     for account in EVERY[:3]:
         ledger(client, account, confirmation=Confirmation(0)).request([JOB], DeletionRequest())
     monkeypatch.setattr("worker.ledger.confirmation.WAIT_MS", 50)

@@ -129,6 +129,23 @@ def test_no_second_holds_more_calls_than_the_limit(
     assert fullest <= most
 
 
+@pytest.mark.parametrize("rate", [33, 50, 128, 150, 400])
+def test_no_second_holds_more_calls_than_the_limit_at_a_fast_pace(redis_server: object, rate: int) -> None:
+    """One of fifty asks 60 ms late, and those behind it catch up."""
+    bench = paced(redis_server, rate)
+    many(bench, 3 * rate)
+    starts: list[float] = []
+    for n in range(3 * rate):
+        while (turn := bench.turn()).lease is None:
+            bench.pass_time(0.05 if turn.wait_s is None else turn.wait_s)
+        bench.pass_time(turn.lease.ahead_s + (0.06 if n % 50 == 0 else 0))
+        starts.append(bench.now)
+        departed = turn.lease.ahead_s * 1000 + (60 if n % 50 == 0 else 0)
+        bench.settle(turn.lease, call_seq=turn.lease.call_seq, departed_ms=departed)
+    assert max(sum(at <= other < at + 999.999 for other in starts) for at in starts) <= rate
+    assert (starts[-1] - starts[0]) / 1000 < 3 / 0.65, "nobody else takes the slots that pass meanwhile"
+
+
 def test_an_executor_comes_a_moment_before_its_slot_and_is_told_how_long_that_is(bench: Bench) -> None:
     bench.open()
     many(bench, 3)

@@ -9,20 +9,34 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from inspect import ismethod
-from weakref import WeakMethod, ref
+from typing import Any
+from weakref import ref
 
-_renewals: list[ref[Callable[[], None]]] = []
+
+class _Renewal(ref[Any]):
+    """Of an object that is not kept alive: what it calls, itself or one of its methods."""
+
+    method: Callable[[Any], None] | None = None
+
+    def run(self) -> None:
+        owner = self()
+        if owner is not None:
+            self.method(owner) if self.method else owner()
+
+
+_renewals: list[_Renewal] = []
 
 
 def when_forked(renew: Callable[[], None]) -> None:
     """Call it in each forked child, before anything else there; a method, for as long as its object lives."""
-    _renewals.append((WeakMethod if ismethod(renew) else ref)(renew, _renewals.remove))
+    renewal = _Renewal(renew.__self__ if ismethod(renew) else renew, _renewals.remove)
+    renewal.method = renew.__func__ if ismethod(renew) else None
+    _renewals.append(renewal)
 
 
 def _renew() -> None:
     for each in [*_renewals]:
-        if renew := each():
-            renew()
+        each.run()
 
 
 os.register_at_fork(after_in_child=_renew)

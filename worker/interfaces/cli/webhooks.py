@@ -12,6 +12,7 @@ import click
 
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting, max_option, show, yes_option
+from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.output import Reading
 from worker.interfaces.cli.printing import json_option, listed, result, say, sum_up, table, tell
 from worker.ledger.deliveries import Delivery, DeliveryState
@@ -27,7 +28,7 @@ STATES = tuple(state.value for state in DeliveryState)
 EVENTS = tuple(event.value for event in service.EVENTS)
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def webhooks() -> None:
     """Messages to other systems about what became of deletions: docs/webhooks.md.
 

@@ -53,10 +53,11 @@ end
 -- depart()).
 local a_second, watched, left_at, put_left
 do
-local PLACES, WIDTH, WHEN_LEFT = 32, 14, ',%013.0f'
+local PLACES, WIDTH, WHEN_LEFT = 128, 14, ',%013.0f'
 function a_second(cfg) return math.max(1, math.floor(1000 / cfg.interval + 0.5)) end
 local function each_place(cfg) return math.ceil(a_second(cfg) / PLACES) end
-local function places(cfg) return math.ceil(a_second(cfg) / each_place(cfg)) end
+-- With the calls between two places no more than a second's.
+local function places(cfg) return math.floor((a_second(cfg) + 1) / each_place(cfg)) - 1 end
 -- Does the call still stand in its place, or another one by now?
 function watched(cfg, nth) return nth > num(own(cfg, 'nth'), 0) - places(cfg) * each_place(cfg) end
 
