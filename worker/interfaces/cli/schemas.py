@@ -40,24 +40,24 @@ WORDS: Mapping[str, Any] = {
 FIELDS: Mapping[str, str] = {  # type -> the fields that have it
     "text": """
         account act app_user_hash asset_id by check code command credentials detail endpoint error file
-        finished_by finished_reason found gate group head http_request_id id inventory job_id kind
-        ledger_endpoint name of origin plan policy policy_hash project_id reason replay requested_by result
-        run schedule signed_by skip_reason stage state stopped_by task todo token verdict voice_train_job_id
-        was what why
+        finished_by finished_reason found gate group head http_request_id id inventory job_id key kind
+        ledger_endpoint name now of origin plan policy policy_hash project_id reason replay request_id
+        requested_by result run schedule signed_by skip_reason stage state stopped_by task todo token verdict
+        voice_train_job_id was what why
     """,
     "when": """
-        at began_at closed_at create_time deadline_at due_at finished_at first_finished_at first_seen last
-        last_at last_finished_at last_replay last_seen last_update_time made_at next next_look_at
+        at began_at closed_at create_time deadline_at due_at ended_at finished_at first_finished_at first_seen
+        last last_at last_finished_at last_replay last_seen last_update_time made_at next next_look_at
         oldest_deadline previous_until requested_at since slot started until
     """,
     "flag": """
         accepted by_key complete deduplicated done elsewhere in_settings kept may_be_deleted ok revoked
     """,
     "whole": """
-        ahead back cancelled cap count damaged dead deleted deletions discarded ever fed first_n gone held
-        holds jobs last_n left listed not_erased on_hold open pending receipts redacted requested round size
-        status superseded times total waiting will_be_discarded will_be_replayed will_be_restored
-        with_avatar
+        acts ahead back cancelled cap count damaged dead deleted deletions discarded ever fed first_n gone
+        held holds jobs last_n left line listed not_erased on_hold open pending receipts records redacted
+        requested round size status superseded texts times total waiting will_be_discarded will_be_replayed
+        will_be_requested will_be_restored with_avatar
     """,
     "number": """
         days_left expected_s grace_s oldest_due_s
@@ -111,6 +111,8 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "hold list": ("""account project_id kind id job_id reason by since until app_user_hash""",),
     "learn": (
         """account project_id job_id by reason began_at state schedule_s next_look_at closed_at facts proposals""",
+        """project_id job_id state schedule_s asset_id voice_train_job_id""",
+        """project_id job_id result""",
     ),
     "list": (
         """project_id kind id job_id state=deletion_state waiting_for cause evidence lane reason requested_by
@@ -121,12 +123,17 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "parked list": ("""kind what count ever since last why group""", """id task why at times project_id job_id kept"""),
     "pause": ("""account gate was""",),
     "receipts back list": ("""project_id kind id job_id account at command""",),
+    "receipts back request": ("""project_id kind id job_id result done detail""", """will_be_requested"""),
+    "receipts recheck": ("""project_id kind id job_id now text request_id command""",),
+    "receipts rechecks": ("""id account by key results at last_at ended_at since""",),
     "receipts verify": (
         """file ok account selection receipts jobs deleted gone discarded cancelled dead pending came_back=whole
         not_erased related_left gone_by_evidence superseded first_finished_at last_finished_at first_n last_n
         head signed_by redacted""",
         """file ok certificate by_key origin size witnesses=any""",
+        """file ok line why""",
     ),
+    "redact": ("""records receipts acts kept=whole""", """what deletions texts receipts acts"""),
     "replay list": (
         """stage what by started reason replay state waits finished_at finished_reason finished_by total left fed
         deleted gone dead cancelled back open held ahead not_fed first_word expected_s groups accounts""",
