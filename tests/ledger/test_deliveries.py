@@ -61,6 +61,10 @@ def test_nothing_is_written_unless_somebody_delivers(bench: Bench) -> None:
     bench.request("a")
     bench.settle(bench.take())
     bench.ledger.pause(why="T-1")
+    bench.ledger.resume(why="T-2")
+    bench.client.set(bench.p + Key.HELD_JOBS, "oops")
+    bench.request("b")
+    assert bench.turn().lease is None
     assert outbox(bench) == []
 
 
@@ -129,6 +133,52 @@ def test_a_missing_key_closes_and_a_person_opens(recording: Bench) -> None:
     assert opened == ("account.opened", {"scope": "account", "cause": "credentials"})
     assert "geheim" not in str(about)
     recording.open()
+
+
+def test_with_another_address_what_was_closed_is_told_to_be_open(recording: Bench) -> None:
+    """A pause stays, and what people are shown no closure of opens without a word."""
+    recording.client.hdel(recording.p + "gate", "good:k1")
+    recording.ledger.block_account("credentials", "no key")
+    recording.ledger.pause(why="T-1")
+    quiet = {"cause": "outage", "since": recording.now, "until": recording.now, "pause": 1000, "quiet": True}
+    recording.client.hset(recording.p + Key.CLOSURES, "family voices", json.dumps(quiet))
+    assert names(recording) == ["account.closed", "account.closed"]
+    assert recording.ledger.rebind("https://metastudio.example", why="T-2", by=None, plan=False).bound
+    assert outbox(recording) == [("account.opened", {"scope": "account", "cause": "credentials"})]
+
+
+@pytest.mark.parametrize("name", ["gate", "account", "holds:jobs"])
+def test_a_pause_because_of_damage_is_told_once_and_so_is_its_end(recording: Bench, name: str) -> None:
+    recording.client.delete(recording.p + name)
+    recording.client.set(recording.p + name, "oops")
+    recording.request("a")
+    assert recording.turn().lease is None
+    assert recording.turn().lease is None
+    about = {"scope": "account", "cause": "paused"}
+    assert outbox(recording) == [("account.closed", about)]
+    deliveries.fan_out(recording.ledger, ALL)
+    recording.ledger.resume(why="T-1")
+    assert outbox(recording) == [("account.opened", about)]
+
+
+def test_damage_in_a_paused_account_closes_it_no_second_time(recording: Bench) -> None:
+    recording.ledger.pause(why="T-1")
+    recording.client.set(recording.p + Key.HELD_JOBS, "oops")
+    recording.request("a")
+    assert recording.turn().lease is None
+    assert recording.gate()["paused"].startswith("the hold list was damaged")
+    assert names(recording) == ["account.closed"]
+
+
+def test_a_closure_that_cannot_be_read_is_told_to_be_open(recording: Bench) -> None:
+    recording.client.hdel(recording.p + "gate", "good:k1")
+    recording.ledger.block_account("credentials", "no key")
+    assert names(recording) == ["account.closed"]
+    recording.open()
+    recording.client.hset(recording.p + Key.CLOSURES, "account", "[1")
+    recording.request("a")
+    assert recording.turn().lease
+    assert outbox(recording) == [("account.opened", {"scope": "account"})]
 
 
 def test_a_replay_that_ends_is_told_with_its_counts(client: Any, redis_url: str) -> None:

@@ -17,6 +17,7 @@ local function read_closure(name)
   if c and type(c.cause) == 'string' and tonumber(c.since) and tonumber(c['until']) and tonumber(c.pause) then return c end
   if not stored then return nil end
   damage('closures ' .. name, 'it cannot be read', stored)
+  emit(clock(), 'account.opened', { scope = name })
   redis.call('HDEL', K.closures, name)
   redis.call('ZREM', K.probes, name)
 end

@@ -3,12 +3,12 @@
 --   aside:<name>    any     what stood there, as it was, until a person has looked at it (see undamage.lua)
 -- A script that fails in the middle keeps what it wrote so far, so none may fail: each command of all fragments goes
 -- through the `redis.call` below, which meets an empty place where a key is of a wrong type or a number is none.
-local spoilt = {}  -- found: {name, why}, for the answer (see _once.lua)
+local spoilt = {}  -- found: {name, why}, for the answer; paused: because of which key (see _once.lua)
 local number, table_of, damage
 local raw
 each_call(function()
   raw = redis
-  spoilt.list, spoilt.found, spoilt.no_holds = K.damaged, {}, nil
+  spoilt.list, spoilt.found, spoilt.no_holds, spoilt.paused = K.damaged, {}, nil, nil
 end)
 do
 
@@ -38,6 +38,7 @@ function spoilt.key_aside(key, why)
   damage(name, why)
   if PAUSES[name] then
     spoilt.no_holds = spoilt.no_holds or PAUSES[name] == 'the hold list'
+    spoilt.paused = spoilt.paused or raw.pcall('HEXISTS', K.gate, 'paused') == 0 and name
     raw.pcall('HSET', K.gate, 'paused', PAUSES[name] .. ' was damaged (' .. name .. '): see eraser damaged list',
       'paused_at', tonumber(raw.call('TIME')[1]) * 1000)
   end

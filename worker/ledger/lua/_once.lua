@@ -49,6 +49,10 @@ local function once(body, unless, later)
   if first then redis.call('HSET', K.account, 'endpoint', endpoint, 'since', ms(clock())) end
   if newer then redis.call('HSET', K.account, 'schema', SCHEMA_VERSION) end
   local answer = unless and unless() or body(clock(later))
+  if spoilt.paused then
+    if spoilt.paused == 'account' then outbox_until = outbox_until or clock() end  -- it stood there
+    emit(clock(), 'account.closed', { scope = 'account', cause = 'paused' })
+  end
   answer.now = tonumber(ms(clock()))
   tell_clocks(answer)
   if #spoilt.found > 0 then answer.damage = spoilt.found end

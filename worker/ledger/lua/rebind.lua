@@ -7,9 +7,14 @@
 --             "waits": {pending, running, held, dead}: how many}
 --   What the gate knows of the old address is forgotten, but for an operator's pause, and what is counted.
 --include _once
+--include _gate
 --include _audit
 
-local function forget_gate()
+local function forget_gate(now)
+  for _, name in ipairs(redis.call('HKEYS', K.closures)) do
+    local c = closure(name)
+    if c and not c.quiet then tell_opened(now, name, c) end
+  end
   for _, name in ipairs(redis.call('HKEYS', K.gate)) do
     local family = string.match(name, '^nth:(.+)')
     if family then redis.call('DEL', K.failing_of .. family) end
@@ -27,7 +32,7 @@ return once(function(now)
   end
   local bound = was == options.endpoint
   if free and not bound and not options.plan then
-    forget_gate()
+    forget_gate(now)
     redis.call('HSET', K.account, 'endpoint', options.endpoint, 'since', ms(now))
     audit(now, { rebound = 1 })
     bound = true
