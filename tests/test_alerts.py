@@ -100,7 +100,7 @@ class Scene:
         self.undertaker.end("a", to="deleted")
         deliveries.fan_out(ledger, endpoints)
         for one in deliveries.take(ledger, "crm", 1):
-            self.app.redis.zincrby(f"{ledger.prefix}{Key.DELIVERIES}", -late_s * 1000, f"crm:{one.id}")
+            self.app.redis.zincrby(f"{ledger.prefix}{Key.DELIVERIES_WAITING}crm", -late_s * 1000, one.id)
             deliveries.settle(ledger, "crm", one, status=500, ms=1, why="x", delay_s=None if dead else 60)
 
     def stop_sweep(self) -> None:

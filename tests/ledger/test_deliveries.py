@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -279,40 +281,179 @@ def test_a_secret_that_cannot_be_read_uses_no_attempt(recording: Bench) -> None:
         recording.pass_time(2)
 
 
-def test_of_too_many_deliveries_the_oldest_that_do_not_wait_go(
-    recording: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """At most two deliveries wait for an endpoint, and two that ended are kept."""
     read = scripts._read
     scripts._load.cache_clear()
     monkeypatch.setattr(
-        scripts, "_read", lambda name: read(name).replace("DELIVERIES_MOST = 10000", "DELIVERIES_MOST = 3")
+        scripts, "_read", lambda name: re.sub(r"(WAITING|ENDED)_MOST = 10000", r"\1_MOST = 2", read(name))
     )
-    try:
-        for n in range(5):
-            recording.request(f"job-{n}")
-            recording.settle(recording.take())
-            recording.pass_time(1)
-            deliveries.fan_out(recording.ledger, ALL)
-            if n in (1, 2):
-                newest = deliveries.take(recording.ledger, "crm", 5)[-1]
-                state = {1: "dead", 2: "delivered"}[n]
-                status = {1: 500, 2: 200}[n]
-                assert deliveries.settle(recording.ledger, "crm", newest, status=status, ms=1, why="x") == state
-        assert [one.about["ref"] for one in kept(recording)] == [f"{PROJECT}/job-{n}" for n in (4, 3, 0)]
-        assert Deliveries(recording.client, "default").dead("crm") == []
-    finally:
-        monkeypatch.undo()
-        scripts._load.cache_clear()
+    yield
+    monkeypatch.undo()
+    scripts._load.cache_clear()
 
 
-def test_what_is_a_month_old_is_forgotten(recording: Bench) -> None:
-    recording.request("a", "b")
-    recording.settle(recording.take())
-    deliveries.fan_out(recording.ledger, [*ALL, Wanted("gone", EventType, None)])
+def happen(bench: Bench, *jobs: str, wanted: Iterable[Wanted] = ALL) -> None:
+    """These jobs are deleted a second apart, and deliveries made of that."""
+    for job in jobs:
+        bench.request(job)
+        bench.settle(bench.take())
+        bench.pass_time(1)
+        deliveries.fan_out(bench.ledger, wanted)
+
+
+def end(bench: Bench, status: int, endpoint: str = "crm") -> str:
+    """Try the delivery that is due next, and give it up if it fails. Returns its id."""
+    (taken,) = deliveries.take(bench.ledger, endpoint, 1)
+    state = deliveries.settle(bench.ledger, endpoint, taken, status=status, ms=1, why="x")
+    assert state == ("delivered" if status == 200 else "dead")
+    return taken.id
+
+
+def stand(bench: Bench) -> list[tuple[str, str]]:
+    """Each delivery that is kept, the newest first: its job, and where it stands."""
+    return [(one.about["ref"].removeprefix(f"{PROJECT}/"), one.state) for one in kept(bench)]
+
+
+def left_over(bench: Bench) -> set[str]:
+    """Names of the keys about deliveries, less the counts."""
+    found = {key.decode().removeprefix(bench.p) for key in bench.client.scan_iter(f"{bench.p}webhook*")}
+    return found - {Key.DELIVERY_COUNTS}
+
+
+@pytest.mark.usefixtures("few")
+def test_of_too_many_deliveries_that_ended_the_oldest_go(recording: Bench) -> None:
+    """Whatever waits beside them for an endpoint that is down."""
+    down = [*ALL, Wanted("down", EventType, None)]
+    for n, status in enumerate((500, 200, 200)):
+        happen(recording, f"job-{n}", wanted=down)
+        end(recording, status)
+    of_crm = [(one.about["ref"], one.state) for one in kept(recording) if one.endpoint == "crm"]
+    assert of_crm == [(f"{PROJECT}/job-2", "delivered")], "one of the other endpoint ended, too"
+    assert [one.endpoint for one in kept(recording) if one.state == "dead"] == ["down"]
+    assert Deliveries(recording.client, "default").dead("crm") == []
+    assert len(due(recording, "down")) == 2
+
+
+@pytest.mark.usefixtures("few")
+def test_of_too_many_that_wait_the_oldest_are_given_up(recording: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """The oldest by when it was made, whenever it is tried next."""
+    happen(recording, "a")
+    (taken,) = deliveries.take(recording.ledger, "crm", 1)
+    deliveries.settle(recording.ledger, "crm", taken, status=500, ms=1, why="x", delay_s=3600)
+    happen(recording, "b")
+    (flying,) = deliveries.take(recording.ledger, "crm", 1)
+    assert not caplog.records
+    happen(recording, "c", "d")
+    assert stand(recording) == [("d", "waiting"), ("c", "waiting"), ("b", "dead"), ("a", "dead")]
+    assert [(line.message, line.__dict__["endpoint"], line.__dict__["count"]) for line in caplog.records] == [
+        ("webhook.dead", "crm", 1)
+    ] * 2
+    (counts,) = Deliveries(recording.client, "default").counts(recording.now)
+    assert (counts.waiting, counts.dead, counts.totals["dead"]) == (2, 2, 2)
+    assert kept(recording)[-1].attempts[-1].why == "not sent: too many waited, and it was the oldest"
+    assert deliveries.settle(recording.ledger, "crm", flying, status=500, ms=1, why="x", delay_s=1) == "late"
+    assert stand(recording)[2] == ("b", "dead")
+    assert deliveries.settle(recording.ledger, "crm", flying, status=200, ms=1, why="x") == "delivered"
+    assert Deliveries(recording.client, "default").dead("crm") == [taken.id]
+
+
+@pytest.mark.usefixtures("few")
+def test_what_is_replayed_is_among_the_newest_that_wait(recording: Bench) -> None:
+    happen(recording, "a")
+    first = end(recording, 500)
+    happen(recording, "b", "c")
+    recording.pass_time(1)
+    assert deliveries.replay(recording.ledger, "crm", [first], why="T-1") == {first: "replayed"}
+    assert stand(recording) == [("a", "waiting"), ("c", "waiting"), ("b", "dead")]
+    (counts,) = Deliveries(recording.client, "default").counts(recording.now)
+    assert counts.oldest_ms == 1000, "since c was made"
+
+
+def test_what_ended_is_forgotten_a_month_later(recording: Bench) -> None:
+    happen(recording, "a", "b", wanted=[*ALL, Wanted("other", EventType, None)])
     recording.pass_time(29 * DAY_S)
+    end(recording, 200)
+    first = end(recording, 500)
+    recording.pass_time(2 * DAY_S)
+    deliveries.replay(recording.ledger, "crm", [first], why="T-1")
+    end(recording, 500)
+    recording.pass_time(27 * DAY_S)
     recording.ledger.forget(keep_s=400 * DAY_S)
-    assert len(kept(recording)) == 2
+    assert len([one for one in kept(recording) if one.endpoint == "crm"]) == 2
     recording.pass_time(2 * DAY_S)
     recording.ledger.forget(keep_s=400 * DAY_S)
-    assert kept(recording) == []
-    assert (due(recording), due(recording, "gone")) == ([], [])
+    assert [one.id for one in kept(recording) if one.endpoint == "crm"] == [first]
+    recording.pass_time(2 * DAY_S)
+    recording.ledger.forget(keep_s=400 * DAY_S)
+    assert [one for one in kept(recording) if one.endpoint == "crm"] == []
+
+
+def test_what_waited_for_a_month_is_given_up_and_can_be_replayed(recording: Bench) -> None:
+    """As what waits for an endpoint that nobody has any more."""
+    happen(recording, "a", "b")
+    recording.pass_time(31 * DAY_S)
+    recording.ledger.forget(keep_s=400 * DAY_S)
+    assert stand(recording) == [("b", "dead"), ("a", "dead")]
+    assert kept(recording)[0].attempts[-1].why == "not sent: it waited for 30 days"
+    (counts,) = Deliveries(recording.client, "default").counts(recording.now)
+    assert (counts.waiting, counts.dead, counts.totals["dead"]) == (0, 2, 2)
+    first = kept(recording)[-1].id
+    deliveries.replay(recording.ledger, "crm", [first], why="T-1")
+    recording.pass_time(29 * DAY_S)
+    recording.ledger.forget(keep_s=400 * DAY_S)
+    assert stand(recording) == [("a", "waiting"), ("b", "dead")]
+    recording.pass_time(2 * DAY_S)
+    recording.ledger.forget(keep_s=400 * DAY_S)
+    assert stand(recording) == [("a", "dead")]
+    recording.pass_time(31 * DAY_S)
+    recording.ledger.forget(keep_s=400 * DAY_S)
+    assert left_over(recording) == set()
+
+
+def test_events_that_nobody_takes_any_more_are_forgotten(recording: Bench) -> None:
+    recording.request("a")
+    recording.settle(recording.take())
+    recording.pass_time(DAY_S - 60)
+    recording.ledger.forget(keep_s=400 * DAY_S)
+    assert recording.client.xlen(recording.p + Key.OUTBOX) == 1, "a worker with endpoints may come back"
+    recording.pass_time(120)
+    recording.ledger.forget(keep_s=400 * DAY_S)
+    assert recording.client.exists(recording.p + Key.OUTBOX) == 0
+
+
+# -- what people read
+
+
+def test_the_log_is_read_in_pages_and_shows_each_delivery_once(
+    recording: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where many were made in the same millisecond, more come meanwhile, and some go."""
+    monkeypatch.setattr(deliveries, "_PAGE", 2)
+    for job in "abcde":
+        recording.request(job)
+        recording.settle(recording.take())
+    deliveries.fan_out(recording.ledger, ALL)
+    recording.pass_time(1)
+    happen(recording, "f")
+    end(recording, 500)
+    zrange, sizes = recording.client.zrange, []
+
+    def counted(*args: Any, **options: Any) -> Any:
+        found = zrange(*args, **options)
+        sizes.append(len(found))
+        return found
+
+    monkeypatch.setattr(recording.client, "zrange", counted)
+    log = Deliveries(recording.client, "default")
+    reading = log.newest()
+    first = [next(reading), next(reading)]
+    assert sum(sizes) == 2
+    happen(recording, "g")
+    same: Any = recording.client.zscore(recording.p + Key.DELIVERIES, f"crm:{first[1].id}")
+    recording.client.zadd(recording.p + Key.DELIVERIES, {f"crm:other-{n}": same for n in "xyz"})
+    rest = list(reading)
+    assert sorted(one.about["ref"][-1] for one in [*first, *rest]) == [*"abcdef"]
+    assert max(sizes) <= 10, "a page, and what it has of the same millisecond"
+    assert len(log.dead("crm")) == 1

@@ -6,9 +6,11 @@ a worker that dies with a delivery in hand loses it to the next one when its lea
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any, Unpack
 
 import redis
@@ -20,6 +22,8 @@ from worker.ledger.keys import OURS, Keys
 from worker.ledger.redis_read import AccountReader, read_redis
 from worker.ledger.schema.keys import Key
 from worker.ledger.types import lean
+
+log = logging.getLogger(__name__)
 
 LEASE_S = 60.0  # longer than an attempt may take, name lookup included
 EVENTS_AT_ONCE = 100
@@ -102,7 +106,11 @@ class EndpointCounts:
 def fan_out(ledger: Ledger, wanted: Iterable[Wanted]) -> int:
     """Make deliveries of the events in the outbox, and say that somebody does. Returns how many events there were."""
     options = {"most": EVENTS_AT_ONCE, "endpoints": [each.as_options() for each in wanted]}
-    return int(ledger.run_script("fan_out", options)["taken"])
+    response = ledger.run_script("fan_out", options)
+    for endpoint, many in response.get("dead", {}).items():
+        about = {"account": ledger.account, "endpoint": endpoint, "count": many}
+        log.warning("webhook.dead", extra=about | {"error": "too many wait: the oldest were given up"})
+    return int(response["taken"])
 
 
 def take(ledger: Ledger, endpoint: str, most: int) -> list[Taken]:
@@ -175,17 +183,30 @@ class Deliveries(AccountReader):
 
     def newest(self) -> Iterator[Delivery]:
         """All that are kept, the newest first."""
-        raw: Any = read_redis(self._client.zrange, self._p + Key.DELIVERIES, 0, -1, desc=True)
-        names = values.names(raw)
-        for start in range(0, len(names), _PAGE):
-            page = names[start : start + _PAGE]
+        for page in self._pages(Key.DELIVERIES):
             due = self._next(page)
             for name, fields in self._hashes(Key.DELIVERY, page):
                 yield self._read(name, fields, due.get(name))
 
     def dead(self, endpoint: str) -> list[str]:
         """The ids of those that were given up, the oldest first."""
-        return values.names(read_redis(self._client.zrange, self._p + Key.DELIVERIES_DEAD + endpoint, 0, -1))
+        return [id for page in self._pages(Key.DELIVERIES_DEAD + endpoint) for id in page][::-1]
+
+    def _pages(self, index: str) -> Iterator[list[str]]:
+        """What stands in an index, the newest first. By score, not by rank: more come meanwhile, and some go."""
+        most: float | str = "+inf"
+        at_most: set[str] = set()  # those of this score that are on a page already
+        while True:
+            bounds: Any = {"desc": True, "byscore": True, "offset": 0, "num": _PAGE + len(at_most), "withscores": True}
+            raw: Any = read_redis(partial(self._client.zrange, self._p + index, most, "-inf", **bounds))
+            found = [(name, at) for (_, at), name in zip(raw, values.names(name for name, _ in raw), strict=True)]
+            page = [name for name, _ in found if name not in at_most]
+            if not page:
+                return
+            yield page
+            last = found[-1][1]
+            at_most = {name for name, at in found if at == last} | (at_most if last == most else set())
+            most = last
 
     def counts(self, now_ms: float) -> list[EndpointCounts]:
         """By endpoint, also of those that nobody has any more."""
@@ -198,28 +219,13 @@ class Deliveries(AccountReader):
         for endpoint in totals:
             pipe.zcard(self._p + Key.DELIVERIES_DUE + endpoint)
             pipe.zcard(self._p + Key.DELIVERIES_DEAD + endpoint)
+            pipe.zrange(self._p + Key.DELIVERIES_WAITING + endpoint, 0, 0, withscores=True)
         found = iter(read_redis(pipe.execute) if totals else [])
-        oldest = self._oldest(totals)
-        return [
-            EndpointCounts(
-                self.account, name, int(next(found)), int(next(found)),
-                max(0.0, now_ms - oldest[name]) if name in oldest else None, totals[name],
-            )
-            for name in totals
-        ]  # fmt: skip
-
-    def _oldest(self, endpoints: Iterable[str]) -> dict[str, float]:
-        """When the event of the oldest of those that wait was: of the longest-waiting by their next attempts."""
-        oldest: dict[str, float] = {}
-        for endpoint in endpoints:
-            raw: Any = read_redis(self._client.zrange, self._p + Key.DELIVERIES_DUE + endpoint, 0, _PAGE - 1)
-            pipe = self._client.pipeline(transaction=False)
-            for id in values.names(raw):
-                pipe.zscore(self._p + Key.DELIVERIES, f"{endpoint}:{id}")
-            made = [at for at in (read_redis(pipe.execute) if raw else ()) if at is not None]
-            if made:
-                oldest[endpoint] = min(made)
-        return oldest
+        counts = []
+        for (endpoint, ever), waiting, dead, oldest in zip(totals.items(), found, found, found, strict=True):
+            waits_ms = max(0.0, now_ms - oldest[0][1]) if oldest else None
+            counts.append(EndpointCounts(self.account, endpoint, int(waiting), int(dead), waits_ms, ever))
+        return counts
 
     def _next(self, names: Iterable[str]) -> Mapping[str, float | None]:
         every = list(names)

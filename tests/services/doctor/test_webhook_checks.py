@@ -46,7 +46,7 @@ def test_it_is_well_while_messages_arrive(app: AppContext, undertaker: Undertake
 
 def test_what_waits_for_long_or_was_given_up_is_told(app: AppContext, undertaker: Undertaker) -> None:
     one = taken(undertaker)
-    undertaker.redis.zincrby(f"{undertaker.ledger.prefix}{Key.DELIVERIES}", -3_600_000, f"crm:{one.id}")
+    undertaker.redis.zincrby(f"{undertaker.ledger.prefix}{Key.DELIVERIES_WAITING}crm", -3_600_000, one.id)
     late = look(app)
     assert (late.verdict, "1 message for https://crm.example.com/ wait, the oldest for 1 h" in late.found) == (
         Level.WARNING,

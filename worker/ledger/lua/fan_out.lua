@@ -2,7 +2,7 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: most, endpoints: [{name, events: {<event>: true}, projects: {<id>:
 --            true} (none: all), account (bool: it wants what is about the account and no project)}])
---   returns  {"now", "taken": how many events}
+--   returns  {"now", "taken": how many events, "dead": endpoint -> how many were given up because too many wait}
 --include _once
 --include _deliveries
 local DAY, HOUR = 86400000, 3600000  -- events are written down for a day after the last worker with endpoints was here
@@ -17,8 +17,7 @@ end
 
 local function deliver(now, endpoint, id, e)
   redis.call('HSET', delivery(endpoint, id), 'event', e.event, 'at', e.at, 'about', e.about)
-  redis.call('ZADD', K.deliveries, ms(now), endpoint .. ':' .. id)
-  redis.call('ZADD', K.deliveries_due .. endpoint, ms(now), id)
+  waits(now, endpoint, id)
   count_delivery(endpoint, 'made')
 end
 
@@ -35,6 +34,10 @@ return once(function(now)
     redis.call('XDEL', K.outbox, entry[1])
   end
   if #entries > 0 and #entries < options.most then redis.call('DEL', K.outbox) end  -- an empty one would be looked at
-  drop_oldest()
-  return { taken = #entries }
+  local dead = {}
+  for _, endpoint in ipairs(#entries > 0 and options.endpoints or {}) do
+    local many = keep_few(now, endpoint.name)
+    if many > 0 then dead[endpoint.name] = many end
+  end
+  return { taken = #entries, dead = next(dead) and dead or nil }
 end)

@@ -85,11 +85,22 @@ local function forget_marks(now)
   return forgotten, projects[i] ~= nil
 end
 
--- Deliveries of webhooks, and those to endpoints that nobody has any more.
+-- Deliveries of webhooks that ended. What waited as long, as for an endpoint that nobody has any more, is given up, and so
+-- are events that no worker takes any longer.
 local function forget_deliveries(now, most)
-  local old = redis.call('ZRANGEBYSCORE', K.deliveries, '-inf', ms(now - DELIVERY_KEPT), 'LIMIT', 0, most)
+  local old = redis.call('ZRANGEBYSCORE', K.deliveries_ended, '-inf', ms(now - DELIVERY_KEPT), 'LIMIT', 0, most)
   for _, name in ipairs(old) do drop_delivery(name) end
-  return #old
+  local left = most - #old
+  for _, name in ipairs(redis.call('HKEYS', K.delivery_counts)) do
+    local endpoint = string.match(name, '^(.*) made$')
+    if endpoint and left > 0 then
+      local waiting = K.deliveries_waiting .. endpoint
+      local late = redis.call('ZRANGEBYSCORE', waiting, '-inf', ms(now - DELIVERY_KEPT), 'LIMIT', 0, left)
+      left = left - give_up(now, endpoint, late, 'it waited for 30 days')
+    end
+  end
+  if (outbox_until or 0) < now then redis.call('DEL', K.outbox) end
+  return most - left
 end
 
 return once(function(now)

@@ -8,38 +8,23 @@
 --include _once
 --include _deliveries
 
-local function with_attempt(log, line)
-  local lines = {}
-  for one in string.gmatch(log or '', '[^\n]+') do lines[#lines + 1] = one end
-  lines[#lines + 1] = line
-  return table.concat(lines, '\n', math.max(1, #lines - ATTEMPTS_KEPT + 1))
-end
-
-local function ended(k, now, state)
-  redis.call('ZREM', K.deliveries_due .. options.endpoint, options.id)
-  redis.call('HSET', k, 'state', state, 'ended', ms(now))
-  count_delivery(options.endpoint, state)
-  return state
-end
-
 return once(function(now)
   local endpoint, id = options.endpoint, options.id
   local k = delivery(endpoint, id)
-  local v = redis.call('HMGET', k, 'event', 'leases', 'state', 'lines')
+  local v = redis.call('HMGET', k, 'event', 'leases', 'state')
   if not v[1] then return { state = 'unknown' } end
-  if v[3] == 'delivered' or (not options.ok and tonumber(v[2]) ~= options.lease) then return { state = 'late' } end
-  local line = ms(now - options.ms) .. ' ' .. (options.status or '-') .. ' ' .. options.ms .. ' ' .. options.why
-  redis.call('HSET', k, 'lines', with_attempt(v[4], line))
-  if options.ok then
-    redis.call('ZREM', K.deliveries_dead .. endpoint, id)
-    return { state = ended(k, now, 'delivered') }
+  local late = not options.ok and (v[3] or tonumber(v[2]) ~= options.lease)
+  if late or v[3] == 'delivered' then return { state = 'late' } end
+  add_attempt(k, now - options.ms, (options.status or '-') .. ' ' .. options.ms .. ' ' .. options.why)
+  if not options.ok then
+    if options.used then redis.call('HINCRBY', k, 'failed', 1) end
+    count_delivery(endpoint, 'failed')
   end
-  if options.used then redis.call('HINCRBY', k, 'failed', 1) end
-  count_delivery(endpoint, 'failed')
-  if options.delay then
+  if not options.ok and options.delay then
     redis.call('ZADD', K.deliveries_due .. endpoint, ms(now + options.delay), id)
     return { state = 'waiting' }
   end
-  redis.call('ZADD', K.deliveries_dead .. endpoint, ms(now), id)
-  return { state = ended(k, now, 'dead') }
+  local state = options.ok and 'delivered' or 'dead'
+  end_delivery(now, endpoint, id, state)
+  return { state = state }
 end)

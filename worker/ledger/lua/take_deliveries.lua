@@ -12,7 +12,7 @@ return once(function(now)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', ms(now), 'LIMIT', 0, options.most)) do
     local k = delivery(options.endpoint, id)
     local v = redis.call('HMGET', k, 'event', 'at', 'about', 'failed')
-    if not v[1] then redis.call('ZREM', due, id)
+    if not v[1] then waits_no_more(options.endpoint, id)
     else
       redis.call('ZADD', due, ms(now + options.lease), id)
       taken[#taken + 1] = { id, v[1], v[2], v[3], number(v[4], 0), redis.call('HINCRBY', k, 'leases', 1) }

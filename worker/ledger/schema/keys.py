@@ -131,16 +131,18 @@ class Key(StrEnum):
     AUDIT_ENTRY = "audit:", "hash", "one act", "forget", "act"
 
     # webhooks
-    OUTBOX = "outbox", "stream", "events that no delivery was made of yet", "fan_out"
-    DELIVERIES = "webhooks", "zset", "'<endpoint>:<id>'; score: when it was made", "the oldest of too many, forget"
+    OUTBOX = "outbox", "stream", "events that no delivery was made of yet", "fan_out, forget"
+    DELIVERIES = "webhooks", "zset", "'<endpoint>:<id>'; score: when it was made, or replayed", "with its delivery"
+    DELIVERIES_ENDED = "webhooks:ended", "zset", "those that ended; score: when", "the oldest of too many, forget"
     DELIVERY = "webhook:", "hash", "one delivery: see lua/_deliveries.lua", "the same", "delivery"
-    DELIVERIES_DUE = (
-        "webhooks:due:",
+    DELIVERIES_WAITING = (
+        "webhooks:waiting:",
         "zset",
-        "deliveries to an endpoint that wait; score: when to try next",
-        "settle_delivery",
+        "deliveries to an endpoint that wait; score: since when",
+        "the end of each; forget, after 30 days",
         "endpoint",
     )
+    DELIVERIES_DUE = ("webhooks:due:", "zset", "the same; score: when to try next", "the same", "endpoint")
     DELIVERIES_DEAD = (
         "webhooks:dead:",
         "zset",
