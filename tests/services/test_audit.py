@@ -42,6 +42,10 @@ ACTS: dict[str, tuple[str | None, list[str], ActionName, dict[str, int]]] = {
     "related erase": ("left", ["e-1", "--yes"], ActionName.RELATED_ERASED, {"erasing": 1}),
     "replay cancel": ("replaying", ["replay-1"], ActionName.REPLAY_CANCELLED, {"stopped": 1}),
     "parked discard": ("parked", ["bad:eraser.delete", "--yes"], ActionName.GIVEN_UP, {"discarded": 1}),
+    "console tokens create": (None, ["shop", "--scope", "read"], ActionName.TOKEN_MADE, {"made": 1}),
+    "console token": (None, ["shop", "--scope", "read"], ActionName.TOKEN_MADE, {"made": 1}),
+    "console tokens rotate": ("token", ["shop"], ActionName.TOKEN_ROTATED, {"rotated": 1}),
+    "console tokens revoke": ("token", ["shop"], ActionName.TOKEN_REVOKED, {"revoked": 1}),
     "request": (None, ["--from-file", "-", "--max", "200"], ActionName.CAP_LIFTED, {"requested": 101}),
 }
 # Those that only look, or start a process. A sweep over its caps is tested in interfaces/cli/test_retention.py,
@@ -66,8 +70,7 @@ OTHERS = {
     *("config check", "config show"),
     "console link",  # it opens the pages, and each act there has an entry
     "redact",  # its audit is tested in interfaces/cli/test_redact.py: it needs a text to redact
-    *("console token", "console tokens create", "console tokens list"),  # files of this machine, no ledger
-    *("console tokens rotate", "console tokens revoke", "config check", "config show"),
+    "console tokens list",
     *("receipts export", "receipts verify", "receipts recheck"),
     *("receipts rechecks", "receipts back list", "receipts show", "receipts cosign"),
     "receipts back request",  # like `request` it leaves one only above its cap
@@ -134,12 +137,15 @@ def test_every_command_is_known_to_act_or_not_to_act() -> None:
 
 @pytest.mark.parametrize("name", ACTS)
 def test_an_operators_command_leaves_one_entry_with_who_and_why(
-    name: str, command: Command, undertaker: Undertaker
+    name: str, command: Command, undertaker: Undertaker, tmp_path: Path
 ) -> None:
     state, args, action, results = ACTS[name]
+    command.environ["ERASER_API_TOKENS_FILE"] = str(tmp_path / "tokens.toml")
     prepare(undertaker, state)
     if state == "held":
         command("hold", "add", "e-1", *WHO_AND_WHY)
+    elif state == "token":
+        command("console", "tokens", "create", "shop", "--scope", "read", *WHO_AND_WHY)
     elif state == "discarded":
         command("dead", "discard", "e-1", *WHO_AND_WHY)
     before = {line["id"] for line in command("audit", "--json").json}

@@ -34,6 +34,9 @@ class ActionName(StrEnum):
     RELATED_ERASED = "related.erased"  # what deleted jobs left behind
     RELATED_RESTORED = "related.restored"
     WEBHOOKS_REPLAYED = "webhooks.replayed"  # deliveries that are sent again
+    TOKEN_MADE = "token.made"  # noqa: S105 - of the HTTP API, see `worker.services.token_acts`
+    TOKEN_ROTATED = "token.rotated"  # noqa: S105
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105
     REDACTED = "texts.redacted"  # of who or why, from records, receipts and the audit
     CAP_LIFTED = "cap.lifted"  # a request or a sweep of more than its cap; other acts say it in `cap`
 

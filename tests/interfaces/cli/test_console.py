@@ -74,7 +74,7 @@ def test_tokens_are_listed_rotated_and_revoked(command: Command, file: Path) -> 
     assert "No token in" in command("console", "tokens", "list").out
     old = command("console", "tokens", "create", "shop", "--scope", "read", "--project", PROJECT).out.strip()
     command("console", "tokens", "create", "till", "--scope", "operate")
-    new = command("console", "tokens", "rotate", "shop", "--overlap", "24h")
+    new = command("console", "tokens", "rotate", "shop", "--overlap", "24h", "--reason", "T-1")
     assert new.out.strip() not in ("", old)
     assert "works for 24 h more" in new.err or "works for 1 d more" in new.err
     shop, till = command("console", "tokens", "list", "--json").json
@@ -86,14 +86,28 @@ def test_tokens_are_listed_rotated_and_revoked(command: Command, file: Path) -> 
     assert "shop" in shown
     assert not api_tokens.LOOKS.search(shown)
     assert "sha256" not in shown
-    once = command("console", "tokens", "rotate", "shop", "--json").json[0]
+    once = command("console", "tokens", "rotate", "shop", "--json", "--reason", "T-1").json[0]
     assert api_tokens.LOOKS.fullmatch(once["token"])
     assert command("console", "tokens", "list", "--json").json[0]["previous_until"] is None
-    assert command("console", "tokens", "revoke", "shop", "--json").json[0]["revoked"] is True
+    assert command("console", "tokens", "revoke", "shop", "--json", "--reason", "T-1").json[0]["revoked"] is True
     assert [each["name"] for each in command("console", "tokens", "list", "--json").json] == ["till"]
-    unknown = command("console", "tokens", "revoke", "tell")
+    unknown = command("console", "tokens", "revoke", "tell", "--reason", "T-1")
     assert unknown.code == 2
     assert "did you mean till" in unknown.err
+
+
+def test_a_token_is_revoked_while_redis_is_away_and_the_command_says_that_the_audit_lacks_it(
+    command: Command, file: Path, tmp_path: Path
+) -> None:
+    command.environ["ERASER_REDIS_URL"] = f"unix://{tmp_path}/none.sock"
+    made = command("console", "tokens", "create", "shop", "--scope", "read")
+    assert (made.code, api_tokens.LOOKS.fullmatch(made.out.strip()) is not None) == (0, True)
+    revoked = command("console", "tokens", "revoke", "shop", "--reason", "T-1")
+    assert revoked.code == 0
+    for ended in (made, revoked):
+        assert "It is done, but not in the audit: Redis at" in ended.err
+        assert "nothing was done" not in ended.err
+    assert api_tokens.read(file.read_text(), "file") == ()
 
 
 def test_it_serves_until_it_is_asked_to_end(command: Command, file: Path, tmp_path: Path) -> None:

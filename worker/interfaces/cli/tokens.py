@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.config.settings import Settings
+from worker.execution.app_context import AppContext
+from worker.interfaces.cli import startup
+from worker.interfaces.cli.acting import acting
 from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.printing import for_programs, json_option, listed, note, result, say
 from worker.model.errors import UsageError
 from worker.model.ids import why_bad_id
+from worker.services import token_acts
+from worker.services.act import Approval
 from worker.services.times import parse_span, relative, rfc3339, span
 
 if TYPE_CHECKING:
@@ -29,8 +32,8 @@ def tokens() -> None:
     \b
     eraser console tokens create shop --scope request --scope read
     eraser console tokens list
-    eraser console tokens rotate shop --overlap 24h
-    eraser console tokens revoke shop
+    eraser console tokens rotate shop --overlap 24h --reason TICKET-4711
+    eraser console tokens revoke shop --reason TICKET-4711
     """
 
 
@@ -46,8 +49,8 @@ def tokens() -> None:
 )
 @click.option("--project", "projects", multiple=True, metavar="P", help="Only this project; may be repeated.")
 @click.option("--print", "only_print", is_flag=True, help="Print the file's lines on stdout, the token on stderr.")
-@json_option
-def create(name: str, scopes: tuple[str, ...], projects: tuple[str, ...], only_print: bool) -> None:
+@acting(reason=False)
+def create(name: str, scopes: tuple[str, ...], projects: tuple[str, ...], only_print: bool, approval: Approval) -> None:
     """Make a token and show it once. NAME, the service that uses it, is recorded as the requester.
 
     Only its hash is kept, in ERASER_API_TOKENS_FILE.
@@ -61,17 +64,19 @@ def create(name: str, scopes: tuple[str, ...], projects: tuple[str, ...], only_p
         if why := why_bad_id(project, "project id"):
             raise UsageError(f"--project: {why}")
     made, secret = make(name, map(Scope, scopes), projects=projects)
-    lines, file = section(made, datetime.now(UTC)), _file()
+    app, now, remark = startup.load(), datetime.now(UTC), ""
+    file = _file(app)
     if not only_print:
-        file.add(made, lines)
+        remark = token_acts.create(app, file, made, now, approval)
     if for_programs():
-        _tell_programs(made, secret, file)
+        _tell_programs(made, secret, file, remark)
         return
     # stdout has only the one that is written to a file
-    click.echo(lines if only_print else secret)
+    click.echo(section(made, now) if only_print else secret)
     note(f"The token {secret if only_print else name} may {', '.join(sorted(made.scopes))}. It is shown only once.")
     if not only_print:
         note(f"Its hash is in {file.path}")
+    _remark(remark)
 
 
 @tokens.command(name="list")
@@ -82,7 +87,7 @@ def list_() -> None:
     \b
     eraser console tokens list
     """
-    file, now = _file(), datetime.now(UTC)
+    file, now = _file(startup.load()), datetime.now(UTC)
 
     def row(token: ApiToken) -> tuple[object, ...]:
         made = relative(_ms(token.made), _ms(now)) if token.made else "-"
@@ -96,45 +101,54 @@ def list_() -> None:
 @tokens.command()
 @click.argument("name")
 @click.option("--overlap", metavar="24h", help="For how long the old secret still works. [not at all]")
-@json_option
-def rotate(name: str, overlap: str | None) -> None:
+@acting()
+def rotate(name: str, overlap: str | None, approval: Approval) -> None:
     """Give a token a new secret and show it once. Name, scopes and projects stay.
 
     \b
-    eraser console tokens rotate shop --overlap 24h
+    eraser console tokens rotate shop --overlap 24h --reason TICKET-4711
     """
-    file, longer = _file(), parse_span(overlap, "--overlap") if overlap else 0.0
-    token, secret = file.rotate(name, datetime.now(UTC), overlap=timedelta(seconds=longer))
+    app, longer = startup.load(), parse_span(overlap, "--overlap") if overlap else 0.0
+    file, now = _file(app), datetime.now(UTC)
+    token, secret, remark = token_acts.rotate(app, file, name, now, timedelta(seconds=longer), approval)
     if for_programs():
-        _tell_programs(token, secret, file)
+        _tell_programs(token, secret, file, remark)
         return
     click.echo(secret)
     note(f"This is the new secret of {name}. It is shown only once.")
     note(f"The old one works for {span(longer)} more." if longer else "The old one no longer works.")
+    _remark(remark)
 
 
 @tokens.command()
 @click.argument("name")
-@json_option
-def revoke(name: str) -> None:
+@acting()
+def revoke(name: str, approval: Approval) -> None:
     """Remove a token: whatever presents it is refused from now on. This cannot be undone.
 
     \b
-    eraser console tokens revoke shop
+    eraser console tokens revoke shop --reason TICKET-4711
     """
-    file = _file()
-    file.revoke(name)
+    app = startup.load()
+    file = _file(app)
+    _remark(token_acts.revoke(app, file, name, approval))
     result({"name": name, "revoked": True, "file": str(file.path)})
     say(f"The token {name} is revoked: it no longer works.")
 
 
-def _file() -> TokenFile:
+def _file(app: AppContext) -> TokenFile:
     from worker.config.token_file import TokenFile, path_of
 
-    return TokenFile(path_of(Settings.load(os.environ), os.environ))
+    return TokenFile(path_of(app.settings, app.environ))
 
 
-def _tell_programs(token: ApiToken, secret: str, file: TokenFile) -> None:
+def _remark(text: str) -> None:
+    if text:
+        note(text)
+
+
+def _tell_programs(token: ApiToken, secret: str, file: TokenFile, remark: str) -> None:
+    _remark(remark)
     result({"name": token.name, "token": secret, "scopes": sorted(token.scopes), "file": str(file.path)})
 
 
