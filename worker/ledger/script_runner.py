@@ -159,6 +159,7 @@ class ScriptRunner:
                 raw, missing = run(script, self.client, self.prefix, caller, message, text, *names)
                 response: dict[str, Any] = values.loaded(raw)
             except redis.RedisError as error:
+                self._rights.forget(error)
                 if not is_away(error):
                     raise
                 in_time = time.monotonic() + pause <= give_up and not isinstance(error, FOR_A_PERSON)
