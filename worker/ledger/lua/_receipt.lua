@@ -94,9 +94,8 @@ local function receipt(ref, now, state, r, s, event)
   local attempt = s.attempt
   local who = s.withdrawn and withdrawal(r) or s
   if not attempt and calls ~= '0' then attempt = last_attempt(r, round) end
-  local function rare(name) return r[name] or nil end  -- false: the state that it enters drops it
-  local rest = { e = rare(F.evidence), c = rare(F.cause), by = rare(F.requested_by), run = rare(F.run), pol = rare(F.policy),
-    also = r[F.claims] and others(r[F.claims]) or nil, co = rare(F.code), as = rare(F.asset_id), vo = rare(F.voice_job_id),
+  local rest = { e = r[F.evidence], c = r[F.cause], by = r[F.requested_by], run = r[F.run], pol = r[F.policy],
+    also = r[F.claims] and others(r[F.claims]), co = r[F.code], as = r[F.asset_id], vo = r[F.voice_job_id],
     y = s.look or (state == 'gone' and not event and request_id(s.event)) or nil,
     eb = who.by, ew = who.why, ev = event, f = s.finished_at, er = whole[1] or nil, iv = whole[1] and whole[2] or nil }
   for name, value in pairs(rest) do rest[name] = value or nil end  -- what a transition took away is false
