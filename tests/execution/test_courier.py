@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from tests.support.command import Command
 from tests.support.dead_letters import PROJECT, Undertaker
@@ -22,6 +25,7 @@ from worker.ledger.schema.keys import Key
 from worker.model.target import Target
 
 LATELY_S = 0.05
+TWO_ACCOUNTS = f'[accounts.a]\nprojects = ["{PROJECT}"]\n[accounts.b]\nprojects = ["p-2"]\n'
 
 Start = Callable[..., AppContext]
 
@@ -42,9 +46,9 @@ def receiver() -> Iterator[Receiver]:
 def configured(command: Command, tmp_path: Path) -> Start:
     """A context with these tables in ERASER_CONFIG, and a short schedule."""
 
-    def load(*tables: str, **environ: str) -> AppContext:
+    def load(*tables: str, accounts: str = "[accounts.default]\n", **environ: str) -> AppContext:
         path = tmp_path / "eraser.toml"
-        path.write_text("[accounts.default]\n" + "\n".join(tables))
+        path.write_text(accounts + "\n".join(tables))
         more = {"ERASER_CONFIG": str(path), "ERASER_RETRY_SCHEDULE": "0.05s,0.05s"}
         return AppContext.load(command.environ | more | environ)
 
@@ -200,3 +204,115 @@ def test_whoever_dies_with_a_delivery_loses_it_to_the_next(
     assert deliveries.settle(ledger, "crm", lost, status=None, ms=1, why="no answer") == "late"
     assert states(app) == [DeliveryState.DELIVERED]
     assert [message["id"] for message in receiver.messages] == [lost.id]
+
+
+# -- trouble that is one account's, one endpoint's or one message's
+
+
+def test_a_project_of_no_account_is_nobody_s(configured: Start, receiver: Receiver, tmp_path: Path) -> None:
+    one = Courier(configured(receiver.toml(tmp_path, projects=["p-2"]), accounts=TWO_ACCOUNTS))
+    assert [one._wanted(account)[0].account for account in "ab"] == [False, True]
+    one._queues["crm"].endpoint = replace(one._queues["crm"].endpoint, projects=("p-3",))
+    assert [one._wanted(account)[0].account for account in "ab"] == [False, False]
+
+
+@pytest.mark.parametrize("key", [Key.ACCOUNT, Key.OUTBOX, Key.DELIVERIES_DUE + "crm"])
+def test_what_another_program_did_to_one_account_stops_no_other(
+    key: str, configured: Start, receiver: Receiver, redis_url: str, tmp_path: Path
+) -> None:
+    app = configured(receiver.toml(tmp_path), accounts=TWO_ACCOUNTS)
+    Courier(app).turn()
+    Undertaker(redis_url, "b", "p-2").end("x", to="deleted")
+    app.redis.delete(app.keys.account("a") + key)
+    app.redis.set(app.keys.account("a") + key, "of another program")
+    with delivering(app):
+        wait_until(lambda: len(receiver.messages) == 1, what="the other account's message arrives")
+    assert receiver.messages[0]["data"]["account"] == "b"
+
+
+def test_what_is_due_is_sent_while_redis_has_no_room_for_more_deliveries(
+    configured: Start, receiver: Receiver, undertaker: Undertaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = configured(receiver.toml(tmp_path))
+    Courier(app).turn()
+    undertaker.end("a", to="deleted")
+    deliveries.fan_out(app.ledger("default"), Courier(app)._wanted("default"))
+    undertaker.end("b", to="deleted")
+
+    def full(*_: Any) -> int:
+        raise redis.exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'.")
+
+    monkeypatch.setattr(deliveries, "fan_out", full)
+    with delivering(app):
+        wait_until(lambda: states(app) == [DeliveryState.DELIVERED], what="the first one arrives")
+
+
+def test_an_internal_error_about_a_message_uses_attempts_until_it_is_given_up(
+    configured: Start, receiver: Receiver, undertaker: Undertaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> bytes:
+        raise IndexError("list index out of range")
+
+    monkeypatch.setattr(courier, "body", broken)
+    app = configured(receiver.toml(tmp_path))
+    with delivering(app):
+        undertaker.end("a", to="deleted")
+        wait_until(lambda: states(app) == [DeliveryState.DEAD], what="it is given up")
+    assert [one.why for one in kept(app)[0].attempts] == ["an internal error: see the worker's log"] * 3
+
+
+def test_a_url_without_a_path_is_sent_to(
+    configured: Start, receiver: Receiver, undertaker: Undertaker, tmp_path: Path
+) -> None:
+    app = configured(receiver.toml(tmp_path, url=f"http://127.0.0.1:{receiver.port}?source=eraser"))
+    with delivering(app):
+        undertaker.end("a", to="deleted")
+        wait_until(lambda: len(receiver.messages) == 1, what="it arrives")
+
+
+def test_accounts_take_turns_at_an_endpoint_that_refuses(
+    configured: Start, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier, "PAUSE_S", 0.0)
+    with Receiver(status=500) as wrong:
+        one = Courier(app := configured(wrong.toml(tmp_path), accounts=TWO_ACCOUNTS))
+        one.turn()
+        for account, project in (("a", PROJECT), ("b", "p-2")):
+            Undertaker(redis_url, account, project).end("x", "y", "z", to="deleted")
+        one._queues["crm"].width = 1
+        for turn in range(1, 5):
+            one.turn()
+            wait_until(lambda: one._queues["crm"].attempts == 0, what="the attempt has ended")
+            made = {name: sum(len(each.attempts) for each in kept(app, name)) for name in "ab"}
+            assert made == {"a": (turn + 1) // 2, "b": turn // 2}
+
+
+def test_attempts_for_which_there_is_no_thread_are_not_counted_as_under_way(
+    configured: Start, receiver: Receiver, undertaker: Undertaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Courier(app := configured(receiver.toml(tmp_path)))
+    one.turn()
+    undertaker.end("a", "b", to="deleted")
+
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", none_left)
+        one.turn()
+    assert one._queues["crm"].attempts == 0
+    app.redis.zadd(app.keys.account("default") + Key.DELIVERIES_DUE + "crm", {each.id: 1 for each in kept(app)})
+    one.start()
+    wait_until(lambda: len(receiver.messages) == 2, what="they arrive once their leases have ended")
+    one.stop()
+
+
+def test_events_are_written_down_again_when_a_failover_lost_that_they_are(
+    configured: Start, receiver: Receiver, undertaker: Undertaker, tmp_path: Path
+) -> None:
+    one = Courier(app := configured(receiver.toml(tmp_path)))
+    one.turn()
+    app.redis.hset(app.keys.account("default") + Key.ACCOUNT, "outbox", 1)
+    one.turn()
+    undertaker.end("a", to="deleted")
+    assert app.redis.xlen(app.keys.account("default") + Key.OUTBOX) == 1

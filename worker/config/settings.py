@@ -6,7 +6,7 @@ A new setting is one field of `Settings`: its name, its check, its default, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -165,10 +165,17 @@ class Settings:
         with problems:
             listed = reader.value(PROJECTS, check_projects)
         named = listed if listed and listed != (EVERY,) else (project,) if project else ()
+        before = len(problems.found)
         accounts = accounts_of(reader, problems, config=values["config"], rate=values["rate"], projects=named)
+        owners = {one: name for name, account in accounts.items() for one in account.projects}
+        any_project = DEFAULT in accounts or len(problems.found) > before  # wrong accounts say nothing about projects
+
+        def why_not_ours(project: str) -> str | None:
+            return None if any_project or project in owners else _no_account(project, accounts, values["config"])
+
         webhooks: dict[str, Endpoint] = {}
         with problems:
-            webhooks = read_webhooks(values["config"]) if values["config"] else {}
+            webhooks = read_webhooks(values["config"], why_not_ours) if values["config"] else {}
         if values["redis_url"] is not None and values["broker_url"] is None and problems.none_of(BROKER_URL):
             with problems:
                 values["broker_url"] = broker_of(values["redis_url"])
@@ -188,7 +195,7 @@ class Settings:
             **values,
             accounts=MappingProxyType(accounts),
             webhooks=MappingProxyType(webhooks),
-            owners=MappingProxyType({one: name for name, account in accounts.items() for one in account.projects}),
+            owners=MappingProxyType(owners),
             projects=frozenset(named).union(*(account.projects for account in accounts.values())),
             every_project=listed == (EVERY,),
             origins=MappingProxyType(reader.origins),
@@ -200,11 +207,7 @@ class Settings:
             return self.accounts[self.owners[project_id]]
         if DEFAULT in self.accounts:
             return self.accounts[DEFAULT]
-        raise SettingsError(
-            CONFIG,
-            f"project {project_id} belongs to no account: add it to the projects of one of "
-            f"{', '.join(self.accounts)} in {self.config}, or add an account named {DEFAULT}",
-        )
+        raise SettingsError(CONFIG, _no_account(project_id, self.accounts, self.config))
 
     def default_project(self) -> str | None:
         """The default project of commands: the environment's, or the only one."""
@@ -254,6 +257,13 @@ def _value(reader: EnvironmentReader, name: str, check: Callable[[str, str], Any
     or_file = name in SECRET or name == PROJECT  # not secret, but all the SDK's names may come as _FILE here
     value = reader.value(name, check, or_file=or_file)
     return default if value is None else value
+
+
+def _no_account(project_id: str, accounts: Iterable[str], config: Path | None) -> str:
+    return (
+        f"project {project_id} belongs to no account: add it to the projects of one of {', '.join(accounts)} in "
+        f"{config}, or add an account named {DEFAULT}"
+    )
 
 
 def _check_timeouts(values: Mapping[str, Any], problems: Problems) -> None:

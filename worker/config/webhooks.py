@@ -15,7 +15,7 @@ time while both are named.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -74,7 +74,7 @@ def _url(text: str) -> str:
         raise UsageError("expected no user, password or fragment: webhooks are signed, and need no password")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise UsageError(f"plain http is for loopback (127.0.0.1, ::1, localhost) only; found {masked(text)!r}")
-    return text
+    return text if parts.path else parts._replace(path="/").geturl()
 
 
 def _events(words: tuple[str, ...]) -> tuple[EventType, ...]:
@@ -115,12 +115,17 @@ WEBHOOKS: Final = tables.Section(
 )
 
 
-def read_webhooks(path: Path) -> dict[str, Endpoint]:
-    """The endpoints of a TOML file, by name. Raises `SettingsError` with all that is wrong."""
+def read_webhooks(path: Path, why_not_ours: Callable[[str], str | None] = lambda _: None) -> dict[str, Endpoint]:
+    """The endpoints of a TOML file, by name. Raises `SettingsError` with all that is wrong. why_not_ours: why a project
+    can have no events here.
+    """
     problems, found = Problems(), {}
     for place, values in WEBHOOKS.read(Toml.config(path), problems):
         with problems:
             found[place.name] = _endpoint(path.parent, place, values)
+        for why in filter(None, map(why_not_ours, values.get("projects", ()))):
+            with problems:
+                raise (place / "projects").refuse(why)
     problems.settle()
     return found
 

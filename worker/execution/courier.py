@@ -8,50 +8,59 @@ failure one attempt at a time goes there, and none for a second, until one is ac
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import redis
 
+from worker.config.accounts import DEFAULT
 from worker.config.webhooks import Endpoint
 from worker.execution.app_context import AppContext
 from worker.ledger import deliveries
 from worker.ledger.deletions import Ledger
-from worker.ledger.deliveries import Taken, Wanted
+from worker.ledger.deliveries import Head, Taken, Wanted
 from worker.ledger.reachable import reachable
+from worker.ledger.types import lean
 from worker.model.errors import EraserError, SettingsError
 from worker.receipts.periodic import Periodic
 from worker.webhooks.message import body
-from worker.webhooks.sender import Sender
+from worker.webhooks.sender import Result, Sender
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
-SAY_S: Final = 3600.0  # how often it says that somebody delivers: see `lua/fan_out.lua`
+RECORDED_S: Final = 22 * 3600.0  # events are written down for so long at least, or a day again: see `lua/fan_out.lua`
 PAUSE_S = 1.0  # after a failure, until this worker tries that endpoint again
 WIDEST: Final = 8  # attempts at one endpoint at the same time
 SECRETS_S: Final = 60.0  # until it looks for secrets again that it could not read
+LONGEST_WHY: Final = 300
 
 
 @dataclass
-class _Lane:
-    """What goes to one endpoint. Changed under the courier's lock."""
+class _Queue:
+    """What goes to one endpoint. Changed under the lock of the thread that sends."""
 
     endpoint: Endpoint
     sender: Sender
     width: int = WIDEST
-    flying: int = 0
+    attempts: int = 0  # under way
     more: bool = False  # as many were due as there was room for
     not_before: float = 0.0  # by `time.monotonic`
-    problem: str = field(default="")
+    last: str = ""  # the account that was served last: the next turn begins after it
+    problem: str = ""  # with its settings
 
     @property
     def room(self) -> int:
-        return max(0, self.width - self.flying) if time.monotonic() >= self.not_before else 0
+        return max(0, self.width - self.attempts) if time.monotonic() >= self.not_before else 0
+
+    def failed(self) -> None:
+        self.width, self.not_before = 1, time.monotonic() + PAUSE_S
 
 
 class Courier(Periodic):
@@ -61,102 +70,136 @@ class Courier(Periodic):
         super().__init__("courier")
         self._app = app
         self._lock = threading.Lock()
-        self._landed = threading.Condition(self._lock)
-        self._lanes = {
-            name: _Lane(endpoint, Sender(endpoint, app.environ, app.settings.network))
+        self._ended = threading.Condition(self._lock)
+        self._queues = {
+            name: _Queue(endpoint, Sender(endpoint, app.environ, app.settings.network))
             for name, endpoint in app.settings.webhooks.items()
         }
-        self._logged: dict[str, float] = {}  # account -> when it was logged, by this process's clock
+        self._problems: dict[tuple[str, str], str] = {}  # (account, endpoint) -> what was logged last
 
     def turn(self) -> float:
-        """One round over all accounts."""
-        try:
+        """One round over all accounts. The trouble of one account, or of one endpoint, is that one's alone."""
+        with self._apart("", ""):
             here = reachable(self._app.redis, self._app.settings.accounts, self._app.keys)
-            found = deliveries.heads(self._app.redis, here, list(self._lanes), self._app.keys)
-            for account in here:
-                events, due = found.get(account, (False, {}))
-                self._account(account, due, events=events)
-        except (redis.RedisError, EraserError) as error:
-            log.warning("webhook.waits", extra={"error": str(error)})
-        except Exception:  # the thread must survive any internal error
-            log.exception("webhook.fault")
+            accounts = [account for account in self._app.settings.accounts if account in here]
+            found = deliveries.heads(self._app.redis, accounts, list(self._queues), self._app.keys)
+            due = {account: self._fan_out(account, found[account]) for account in accounts}
+            for queue in self._queues.values():
+                self._serve(queue, due)
         return EVERY_S
 
     def stop(self) -> None:
         """End, and give the attempts under way a moment. Those that take longer are made again by another worker."""
         super().stop()
-        with self._landed:
-            self._landed.wait_for(lambda: not any(lane.flying for lane in self._lanes.values()), timeout=5)
+        with self._ended:
+            self._ended.wait_for(lambda: not any(queue.attempts for queue in self._queues.values()), timeout=5)
 
-    def _account(self, account: str, due: Mapping[str, float], *, events: bool) -> None:
-        ledger, now_s = self._app.ledger(account), self._app.now().timestamp()
-        say = now_s - self._logged.get(account, 0.0) >= SAY_S
-        while (events or say) and not self._stop.is_set():
-            taken = deliveries.fan_out(ledger, self._wanted(account))
-            self._logged[account], say = now_s, False
-            events = taken == deliveries.EVENTS_AT_ONCE
-            if taken:
-                due = dict.fromkeys(self._lanes, 0.0)
-        for name, at in due.items():
-            if at <= (now_s + 1.0) * 1000:
-                self._send(ledger, self._lanes[name])
+    @contextmanager
+    def _apart(self, account: str, endpoint: str) -> Iterator[None]:
+        """An error in here is logged when it is a new one, and stops nothing else."""
+        about = lean({"account": account or None, "endpoint": endpoint or None})
+        try:
+            yield
+            self._problems.pop((account, endpoint), None)
+        except (redis.RedisError, EraserError) as error:
+            if self._problems.get((account, endpoint)) != str(error):
+                self._problems[account, endpoint] = str(error)
+                log.warning("webhook.waits", extra=about | {"error": str(error)})
+        except Exception:  # the thread must survive any internal error
+            log.exception("webhook.fault", extra=about)
+
+    def _fan_out(self, account: str, head: Head) -> Mapping[str, float]:
+        """Make deliveries of the account's events. Returns when the next one of each endpoint is due (ms)."""
+        due = head.due
+        with self._apart(account, ""):
+            events = head.events or head.recorded_until < (self._app.now().timestamp() + RECORDED_S) * 1000
+            while events and not self._stop.is_set():
+                taken = deliveries.fan_out(self._app.ledger(account), self._wanted(account))
+                events = taken == deliveries.EVENTS_AT_ONCE
+                if taken:
+                    due = dict.fromkeys(self._queues, 0.0)
+        return due
 
     def _wanted(self, account: str) -> list[Wanted]:
-        """What each endpoint wants of an account: one with projects hears of the accounts of those only."""
-        owners = self._app.settings.account_of
+        """What each endpoint wants of an account: one with projects receives what is about the accounts of those only.
+        A project of no account is nobody's.
+        """
+        owners = self._app.settings.owners
         wanted = []
-        for lane in self._lanes.values():
-            named = lane.endpoint.projects
-            whole = not named or account in {owners(project).name for project in named}
-            wanted.append(Wanted(lane.endpoint.name, lane.endpoint.events, named or None, whole))
+        for queue in self._queues.values():
+            named = queue.endpoint.projects
+            whole = not named or account in {owners.get(project, DEFAULT) for project in named}
+            wanted.append(Wanted(queue.endpoint.name, queue.endpoint.events, named or None, whole))
         return wanted
 
-    def _send(self, ledger: Ledger, lane: _Lane) -> None:
+    def _serve(self, queue: _Queue, due: Mapping[str, Mapping[str, float]]) -> None:
+        """Send what is due at one endpoint. Accounts take turns: where few attempts are made none waits for ever."""
+        name, accounts = queue.endpoint.name, list(due)
+        first = accounts.index(queue.last) + 1 if queue.last in due else 0
+        until = (self._app.now().timestamp() + 1.0) * 1000
+        queue.more = False
+        for account in accounts[first:] + accounts[:first]:
+            if due[account].get(name, math.inf) <= until:
+                with self._apart(account, name):
+                    self._send(self._app.ledger(account), queue)
+
+    def _send(self, ledger: Ledger, queue: _Queue) -> None:
         with self._lock:
-            room = lane.room
-            lane.flying += room  # reserved: other accounts come by, and attempts land
+            room = queue.room
+            queue.attempts += room  # reserved: other attempts end meanwhile
         taken: list[Taken] = []
         try:
-            taken = deliveries.take(ledger, lane.endpoint.name, room) if room else []
+            taken = deliveries.take(ledger, queue.endpoint.name, room) if room else []
         finally:
             with self._lock:
-                lane.flying -= room - len(taken)
-                lane.more = len(taken) == room
-        for one in taken:
-            threading.Thread(target=self._attempt, args=(ledger, lane, one), name="webhook", daemon=True).start()
+                queue.attempts -= room - len(taken)
+                queue.more |= len(taken) == room
+        if taken:
+            queue.last = ledger.account
+        for number, one in enumerate(taken):
+            thread = threading.Thread(target=self._attempt, args=(ledger, queue, one), name="webhook", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # this system has no more threads: their leases end, and somebody tries again
+                with self._lock:
+                    queue.attempts -= len(taken) - number
+                    queue.failed()
+                raise EraserError(f"{error}: what was taken is sent a minute later") from None
 
-    def _attempt(self, ledger: Ledger, lane: _Lane, taken: Taken) -> None:
+    def _attempt(self, ledger: Ledger, queue: _Queue, taken: Taken) -> None:
         good = False
         try:
-            good = self._deliver(ledger, lane, taken)
-        except (redis.RedisError, EraserError) as error:  # its lease ends, and somebody tries again
-            log.warning("webhook.waits", extra={"endpoint": lane.endpoint.name, "error": str(error)})
-        except Exception:  # an internal error about one message must not stop the others
-            log.exception("webhook.fault", extra={"endpoint": lane.endpoint.name, "id": taken.id})
+            with self._apart(ledger.account, queue.endpoint.name):
+                good = self._deliver(ledger, queue, taken)
         finally:
-            with self._landed:
-                lane.flying -= 1
-                lane.width = min(WIDEST, lane.width * 2) if good else 1
-                lane.not_before = 0.0 if good else time.monotonic() + PAUSE_S
-                self._landed.notify_all()
-                if lane.more and good:
+            with self._ended:
+                queue.attempts -= 1
+                if good:
+                    queue.width, queue.not_before = min(WIDEST, queue.width * 2), 0.0
+                else:
+                    queue.failed()
+                self._ended.notify_all()
+                if queue.more and good:
                     self.soon()
 
-    def _deliver(self, ledger: Ledger, lane: _Lane, taken: Taken) -> bool:
+    def _deliver(self, ledger: Ledger, queue: _Queue, taken: Taken) -> bool:
         """Make one attempt and record it. Returns whether the endpoint has it."""
-        name, account = lane.endpoint.name, ledger.account
+        name, account = queue.endpoint.name, ledger.account
         about = {"account": account, "endpoint": name, "id": taken.id, "type": taken.event}
         try:
             message = body(taken.event, account, taken.at, taken.about)
-            result = lane.sender.send(taken.id, message, lambda: self._app.now().timestamp())
-            lane.problem = ""
+            result = queue.sender.send(taken.id, message, lambda: self._app.now().timestamp())
+            queue.problem = ""
         except SettingsError as error:  # ours to put right: it waits, and uses no attempt
-            if lane.problem != str(error):
-                lane.problem = str(error)
+            if queue.problem != str(error):
+                queue.problem = str(error)
                 log.error("webhook.waits", extra=about | {"error": str(error)})
-            why = "not sent: its secrets cannot be read"
+            why = f"not sent: {' '.join(error.reason.split())}"[:LONGEST_WHY]
             deliveries.settle(ledger, name, taken, status=None, ms=0, why=why, used=False, delay_s=SECRETS_S)
             return False
+        except Exception:  # it would be the same at each lease, for ever: this attempt counts
+            log.exception("webhook.fault", extra=about)
+            result = Result(None, 0, "an internal error: see the worker's log")
         delay = None
         if not result.ok and not result.refused:
             chance = random.random()  # noqa: S311 - jitter

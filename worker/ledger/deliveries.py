@@ -66,6 +66,17 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """What there is to do in one account. events: in its outbox; recorded_until: until when they are written down (ms);
+    due: by endpoint, when the next delivery is (ms).
+    """
+
+    events: bool
+    recorded_until: float
+    due: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One attempt. status: None without an answer."""
 
@@ -151,30 +162,34 @@ def replay(ledger: Ledger, endpoint: str, ids: Sequence[str], **who: Unpack[Who]
     return found
 
 
-def heads(
-    client: redis.Redis, accounts: Iterable[str], endpoints: Sequence[str], keys: Keys = OURS
-) -> dict[str, tuple[bool, dict[str, float]]]:
-    """Of each account that has any: whether there are events in its outbox, and by endpoint when the next delivery is
-    due (ms). One command for an account with nothing. Raises `Unreachable`.
+def heads(client: redis.Redis, accounts: Iterable[str], endpoints: Sequence[str], keys: Keys = OURS) -> dict[str, Head]:
+    """What there is to do in each account: two commands for one with nothing. Raises `Unreachable`.
+
+    What cannot be read counts as something to do: the move that does it says what is wrong, or puts it aside.
     """
     every = list(accounts)
     pipe = client.pipeline(transaction=False)
     for account in every:
         p = keys.account(account)
+        pipe.hget(p + Key.ACCOUNT, "outbox")
         pipe.exists(p + Key.OUTBOX, *(p + Key.DELIVERIES_DUE + name for name in endpoints))
-    there = read_redis(pipe.execute) if every else []
-    some = [account for account, number in zip(every, there, strict=True) if number]
+    answers = read_redis(pipe.execute, raise_on_error=False) if every else []
+    recorded = {account: values.number(until) or 0.0 for account, until in zip(every, answers[::2], strict=True)}
+    some = [account for account, number in zip(every, answers[1::2], strict=True) if number]
     for account in some:
         p = keys.account(account)
         pipe.xlen(p + Key.OUTBOX)
         for name in endpoints:
             pipe.zrange(p + Key.DELIVERIES_DUE + name, 0, 0, withscores=True)
-    answers = iter(read_redis(pipe.execute) if some else [])
-    found = {}
+    rest = iter(read_redis(pipe.execute, raise_on_error=False) if some else [])
+    found = {account: Head(False, recorded[account], {}) for account in every}
     for account in some:
-        events = bool(next(answers))
-        due = {name: next(answers) for name in endpoints}
-        found[account] = events, {name: float(head[0][1]) for name, head in due.items() if head}
+        events = bool(next(rest))
+        first = {name: next(rest) for name in endpoints}
+        due = {
+            name: 0.0 if isinstance(one, redis.RedisError) else float(one[0][1]) for name, one in first.items() if one
+        }
+        found[account] = Head(events, recorded[account], due)
     return found
 
 

@@ -43,6 +43,21 @@ def test_webhooks_are_counted_and_shown_without_what_may_be_secret(command: Comm
     assert (wrong.code, f"{file}:4: [webhooks.crm] url" in wrong.err) == (2, True)
 
 
+def test_a_webhook_for_a_project_of_no_account_is_refused(command: Command, file: Path) -> None:
+    hook = '[webhooks.crm]\nurl = "https://crm.example.com"\nsecret_files = ["s"]\nprojects = ["p-1", "p-2"]\n'
+    file.write_text(f'[accounts.a]\nprojects = ["p-1"]\n{hook}', encoding="utf-8")
+    ended = command("config", "check", str(file), **AWAY)
+    assert (ended.code, f"{file}:6: [webhooks.crm] projects: project p-2 belongs to no account" in ended.err) == (
+        2,
+        True,
+    )
+    assert "p-1 belongs" not in ended.err
+    file.write_text(f"[accounts.default]\n{hook}", encoding="utf-8")
+    assert command("config", "check", str(file), **AWAY).code == 0
+    file.write_text(f'[accounts.a]\nprojects = ["p-1"]\nrate = 0\n{hook}', encoding="utf-8")
+    assert "belongs to no account" not in command("config", "check", str(file), **AWAY).err, "the accounts are unknown"
+
+
 def test_every_mistake_is_reported_and_the_exit_code_is_2(command: Command, file: Path) -> None:
     file.write_text('[accounts.a]\nprojects = ["p"]\nrate = 0\n[accounts.b]\nregoin = "x"\n', encoding="utf-8")
     ended = command("config", "check", str(file), **AWAY | {"ERASER_LEASE": "soon"})

@@ -65,6 +65,12 @@ def test_the_list_shows_each_endpoint_and_how_it_stands(
     assert receiver.secrets[0] not in shown + crm("webhooks", "list", "--json").out
 
 
+def test_a_test_message_arrives_where_the_url_has_no_path(command: Command, receiver: Receiver, tmp_path: Path) -> None:
+    (path := tmp_path / "eraser.toml").write_text(receiver.toml(tmp_path, url=f"http://127.0.0.1:{receiver.port}"))
+    ended = command("webhooks", "test", "crm", ERASER_CONFIG=str(path))
+    assert (ended.code, len(receiver.messages)) == (0, 1), ended.err
+
+
 def test_without_an_endpoint_it_says_how_to_get_one(command: Command) -> None:
     assert "add [webhooks.NAME]" in command("webhooks", "list").out
     ended = command("webhooks", "test", "crm")
