@@ -172,6 +172,19 @@ def test_damage_in_a_paused_account_closes_it_no_second_time(recording: Bench) -
     assert names(recording) == ["account.closed"]
 
 
+def test_what_was_closed_is_told_to_be_open_though_the_gate_was_damaged_meanwhile(recording: Bench) -> None:
+    recording.client.hdel(recording.p + "gate", "good:k1")
+    recording.ledger.block_account("credentials", "no key")
+    recording.client.delete(recording.p + "gate")
+    recording.client.set(recording.p + "gate", "oops")
+    assert recording.turn().lease is None
+    assert names(recording) == ["account.closed", "account.closed"]
+    recording.ledger.resume(why="T-1")
+    assert sorted(about["cause"] for _, about in outbox(recording)) == ["credentials", "paused"]
+    assert recording.client.exists(recording.p + Key.CLOSURES) == 0
+    recording.open()
+
+
 def test_a_closure_that_cannot_be_read_is_told_to_be_open(recording: Bench) -> None:
     recording.client.hdel(recording.p + "gate", "good:k1")
     recording.ledger.block_account("credentials", "no key")

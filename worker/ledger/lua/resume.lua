@@ -9,7 +9,9 @@
 
 return once(function(now)
   local was, records = read_gate().paused and 'paused', {}
-  for _, name in ipairs(redis.call('HKEYS', K.closures)) do
+  local closed = redis.call('HKEYS', K.closures)
+  if #closed > 0 then put('closed', #closed) end  -- the gate that counted them may have been damaged
+  for _, name in ipairs(closed) do
     local c = closure(name)
     if c then
       was = was or not c.quiet and c.cause or nil
