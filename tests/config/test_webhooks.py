@@ -11,6 +11,8 @@ from worker.model.errors import SettingsError
 
 URL = 'url = "https://crm.example.com/hooks?source=eraser"\n'
 SIGNED = 'secret_files = ["crm.secret"]\n'
+NUMBERS = ("2852039166", "0xa9fea9fe", "169.254.43518", "0251.0376.0251.0376", "127.1", "a.0x1", "169.254.169.254.")
+NO_HOSTS = ("%31%30.0.0.1", "crm.example.com\\\\.x", "a..b", "")
 
 
 @pytest.fixture
@@ -31,6 +33,14 @@ def test_an_endpoint_wants_every_event_of_every_project_unless_it_says_which(fil
     assert found["some"].shown == "https://crm.example.com/hooks", "what follows may be a secret"
 
 
+@pytest.mark.parametrize("host", ["8.8.8.8", "[2606:4700::1111]", "crm_1.internal", "1.example.com", "example.com."])
+@pytest.mark.parametrize("rest", ["", "?source=eraser", "/hooks?source=eraser"])
+def test_a_url_has_a_path(file: Path, host: str, rest: str) -> None:
+    file.write_text(f'[webhooks.crm]\nurl = "https://{host}{rest}"\n{SIGNED}')
+    path = rest if rest.startswith("/") else f"/{rest}"
+    assert read_webhooks(file)["crm"].url == f"https://{host}{path}"
+
+
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
@@ -48,6 +58,26 @@ def test_an_endpoint_wants_every_event_of_every_project_unless_it_says_which(fil
         (f'url = "https://localhost/"\n{SIGNED}', "localhost is this machine: add private = true"),
         (f'url = "https://crm.example.com:99999/"\n{SIGNED}', "not a URL"),
         (f'url = "https://crm.exämple.com/"\n{SIGNED}', "expected https://HOST/PATH"),
+        (f'url = "https://crm.example.com/ä"\n{SIGNED}', "a URL is ASCII"),
+        *((f'url = "https://{host}/x?key=geheim"\n{SIGNED}', "is no name and no address") for host in NUMBERS),
+        *((f'url = "https://{host}/x?key=geheim"\n{SIGNED}', "expected https://HOST/PATH") for host in NO_HOSTS),
+        # errors do not repeat secrets
+        (f'{URL}secret_files = "whsec_abc"\n', "secret_files: expected a list of files"),
+        (f'{URL}secret_files = ["whsec_abc"]\n', "secret_files: expected the path of a file, not the secret itself"),
+        (f"{URL}secret_files = [\"'whsec_abc'\"]\n", "secret_files: expected the path of a file"),
+        (f'{URL}secret_envs = "whsec_abc"\n', "secret_envs: expected a list of NAMES"),
+        (f'{URL}{SIGNED}ca_bundle = "whsec_abc"\n', "ca_bundle: expected the path of a file"),
+        (f'url = ["https://crm.example.com/?key=geheim"]\n{SIGNED}', "url: expected a text"),
+        (f'url = "ftp://crm.example.com/?key=geheim"\n{SIGNED}', "found 'ftp://crm.example.com/'"),
+        (f'url = "http://crm.example.com/#geheim"\n{SIGNED}', "expected no user, password or fragment"),
+        (f'url = "ftp://crm.example.com/#geheim"\n{SIGNED}', "found 'ftp://crm.example.com/'"),
+        (f'url = "http://crm.example.com/?key=geheim"\n{SIGNED}', "plain http is for loopback"),
+        (f'url = "https://crm.example.com/?key= geheim"\n{SIGNED}', "there is a blank"),
+        (f'url = "https://crm.example.com:99999/?key=geheim"\n{SIGNED}', "not a URL"),
+        (f'url = "https://me:gehe?im@crm.example.com/"\n{SIGNED}', "not a URL: 'https://***@crm.example.com/'"),
+        # what its certificate is verified by
+        (f'{URL}{SIGNED}ca_bundle = "none.pem"\n', "ca_bundle: cannot read"),
+        (f'{URL}{SIGNED}ca_bundle = "eraser.toml"\n', "eraser.toml has no certificate"),
     ],
 )
 def test_what_is_wrong_is_refused_with_its_place(file: Path, lines: str, says: str) -> None:
@@ -56,5 +86,5 @@ def test_what_is_wrong_is_refused_with_its_place(file: Path, lines: str, says: s
         read_webhooks(file)
     assert "[webhooks.crm]" in str(refused.value)
     assert says in str(refused.value)
-    assert "geheim" not in str(refused.value)
+    assert "gehe" not in str(refused.value)
     assert "whsec_abc" not in str(refused.value)

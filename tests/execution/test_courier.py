@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -70,8 +71,8 @@ def kept(app: AppContext, account: str = "default") -> list[Delivery]:
     return list(deliveries.Deliveries(app.redis, account, app.keys).newest())
 
 
-def states(app: AppContext) -> list[DeliveryState]:
-    return [one.state for one in kept(app)]
+def states(app: AppContext, account: str = "default") -> list[DeliveryState]:
+    return [one.state for one in kept(app, account)]
 
 
 def test_ends_arrive_signed_and_without_a_person(
@@ -226,8 +227,8 @@ def test_what_another_program_did_to_one_account_stops_no_other(
     app.redis.delete(app.keys.account("a") + key)
     app.redis.set(app.keys.account("a") + key, "of another program")
     with delivering(app):
-        wait_until(lambda: len(receiver.messages) == 1, what="the other account's message arrives")
-    assert receiver.messages[0]["data"]["account"] == "b"
+        wait_until(lambda: states(app, "b") == [DeliveryState.DELIVERED], what="the other account's message arrives")
+    assert "x" in [message["data"].get("id") for message in receiver.messages]
 
 
 def test_what_is_due_is_sent_while_redis_has_no_room_for_more_deliveries(
@@ -316,3 +317,16 @@ def test_events_are_written_down_again_when_a_failover_lost_that_they_are(
     one.turn()
     undertaker.end("a", to="deleted")
     assert app.redis.xlen(app.keys.account("default") + Key.OUTBOX) == 1
+
+
+def test_what_cannot_be_signed_waits_and_the_log_says_which_file_is_missing(
+    configured: Start, receiver: Receiver, undertaker: Undertaker, tmp_path: Path
+) -> None:
+    app = configured(receiver.toml(tmp_path))
+    (tmp_path / "crm-0.secret").unlink()
+    with delivering(app):
+        undertaker.end("a", to="deleted")
+        wait_until(lambda: any(one.attempts for one in kept(app)), what="it is tried")
+    (waits,) = kept(app)
+    assert waits.state is DeliveryState.WAITING
+    assert re.fullmatch(r"not sent: .*crm-0\.secret.*", waits.attempts[0].why)

@@ -70,9 +70,9 @@ def number(expected: str, most: float, kind: type[float]) -> Reader:
     return reader(expected, lambda value: type(value) in (int, kind) and 0 < value <= most, kind)
 
 
-def checked(check: Callable[[str], Any], expected: str = _TEXT) -> Reader:
+def checked(check: Callable[[str], Any], expected: str = _TEXT, *, secret: bool = False) -> Reader:
     """A text that another function checks and converts."""
-    return reader(expected, lambda value: isinstance(value, str), check)
+    return reader(expected, lambda value: isinstance(value, str), check, secret=secret)
 
 
 def text_checked(check: Callable[[str, str], Any]) -> Reader:
@@ -85,7 +85,7 @@ def one_of(kind: type[StrEnum]) -> Reader:
     return reader(" or ".join(kind), lambda value: isinstance(value, str) and value in tuple(kind), kind)
 
 
-def texts(expected: str, check: Callable[[str], Any] = str) -> Reader:
+def texts(expected: str, check: Callable[[str], Any] = str, *, secret: bool = False) -> Reader:
     """A list of texts, each once. check: what raises for one that is wrong."""
 
     def checked(values: list[str]) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ def texts(expected: str, check: Callable[[str], Any] = str) -> Reader:
             check(value)
         return tuple(dict.fromkeys(values))
 
-    return reader(expected, lambda value: bool(value) and is_list(value), checked)
+    return reader(expected, lambda value: bool(value) and is_list(value), checked, secret=secret)
 
 
 def project_ids(expected: str = 'a list: {key} = ["…"]', *, least: int = 0) -> Reader:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from urllib.parse import SplitResult, urlsplit
 
 from worker.model.errors import SettingsError
@@ -81,15 +82,15 @@ def check_hosts(text: str, name: str) -> tuple[str, ...]:
     return hosts
 
 
-def split_url(url: str, name: str, expected: str) -> SplitResult:
-    """The parts of a URL. Raises `SettingsError`, without the password, if it is none."""
+def split_url(url: str, name: str, expected: str, shown: Callable[[str], str] = masked) -> SplitResult:
+    """The parts of a URL. Raises `SettingsError`, without the password, if it is none. shown: what errors repeat."""
     if not url.isprintable() or " " in url:  # urlsplit would drop some of these silently
-        raise SettingsError(name, f"there is a blank or a control character in {masked(url)!r}; expected {expected}")
+        raise SettingsError(name, f"there is a blank or a control character in {shown(url)!r}; expected {expected}")
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:  # the text of this error may quote the password
-        raise SettingsError(name, f"not a URL: {masked(url)!r}; expected {expected}") from None
+        raise SettingsError(name, f"not a URL: {shown(url)!r}; expected {expected}") from None
     return parts
 
 
@@ -101,3 +102,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_address(host: str) -> bool:
+    """Whether it is an address, in its usual form, rather than a name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

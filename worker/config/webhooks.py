@@ -15,20 +15,22 @@ time while both are named.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from worker.config import tables
-from worker.config.files import path_named
+from worker.config.files import QUOTES, path_named
 from worker.config.problems import Problems
 from worker.config.tables import nearest
 from worker.config.toml import Place, Toml
-from worker.config.urls import is_loopback, masked, split_url
-from worker.model.errors import UsageError
+from worker.config.trust import trust
+from worker.config.urls import is_address, is_loopback, masked, split_url
+from worker.model.errors import SettingsError, UsageError
 
 
 class EventType(StrEnum):
@@ -44,7 +46,11 @@ class EventType(StrEnum):
     ACCOUNT_OPENED = "account.opened"
 
 
+KEY_PREFIX: Final = "whsec_"
 TEST: Final = "webhook.test"  # sent by `eraser webhooks test` only
+
+_HOST: Final = re.compile(r"(?=.{1,254}\Z)[0-9a-z_-]+(\.[0-9a-z_-]+)*\.?")
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")  # a proxy may take a name that ends so for an address
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class Endpoint:
     """One receiver. `secret_files` and `secret_envs` name its secrets; they never contain them."""
 
     name: str
-    url: str
+    url: str = field(repr=False)
     events: tuple[EventType, ...] = tuple(EventType)
     projects: tuple[str, ...] = ()  # none: all
     secret_files: tuple[Path, ...] = ()
@@ -66,14 +72,24 @@ class Endpoint:
         return self.url.partition("?")[0]
 
 
+def _shown(url: str) -> str:
+    """What errors repeat of a URL: what follows the path may be a secret."""
+    return re.split("[?#]", masked(url))[0]
+
+
 def _url(text: str) -> str:
-    parts = split_url(text, "url", "https://HOST/PATH")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or not text.isascii():
-        raise UsageError(f"expected https://HOST/PATH; found {masked(text)!r}")
+    parts = split_url(text, "url", "https://HOST/PATH", _shown)
+    host = parts.hostname or ""
+    if parts.scheme not in ("http", "https") or parts.port == 0 or not (is_address(host) or _HOST.fullmatch(host)):
+        raise UsageError(f"expected https://HOST/PATH; found {_shown(text)!r}")
+    if not is_address(host) and _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
+        raise UsageError(f"{host} is no name and no address in its usual form: write 192.0.2.1 for an address")
+    if not text.isascii():
+        raise UsageError(f"a URL is ASCII, with %xx for all else; found {_shown(text)!r}")
     if "@" in parts.netloc or parts.fragment:
         raise UsageError("expected no user, password or fragment: webhooks are signed, and need no password")
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise UsageError(f"plain http is for loopback (127.0.0.1, ::1, localhost) only; found {masked(text)!r}")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise UsageError(f"plain http is for loopback (127.0.0.1, ::1, localhost) only; found {_shown(text)!r}")
     return text if parts.path else parts._replace(path="/").geturl()
 
 
@@ -88,13 +104,21 @@ def _variables(words: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(tables.variable_name(word, "") for word in words)
 
 
+def _path(text: str, _: str = "") -> Path:
+    if text.lstrip(QUOTES + " ").startswith(KEY_PREFIX):
+        raise UsageError(
+            f"expected the path of a file, not the secret itself; for a file of such a name ./{KEY_PREFIX}…"
+        )
+    return path_named(text, "")
+
+
 def _paths(words: tuple[str, ...]) -> tuple[Path, ...]:
-    return tuple(path_named(word, "") for word in words)
+    return tuple(map(_path, words))
 
 
-def _list(of: Any, what: str) -> tables.Reader:
+def _list(of: Any, what: str, *, secret: bool = False) -> tables.Reader:
     """A list of texts that another function checks."""
-    read = tables.texts(f'a list of {what}: {{key}} = ["…"]')
+    read = tables.texts(f'a list of {what}: {{key}} = ["…"]', secret=secret)
     return lambda value, key: of(read(value, key))
 
 
@@ -102,13 +126,13 @@ WEBHOOKS: Final = tables.Section(
     "webhooks",
     "webhook",
     {
-        "url": tables.checked(_url, 'a text: {key} = "https://HOST/PATH"'),
+        "url": tables.checked(_url, 'a text: {key} = "https://HOST/PATH"', secret=True),
         "events": _list(_events, "events"),
         "projects": tables.project_ids(least=1),
-        "secret_files": _list(_paths, "files"),
-        "secret_envs": _list(_variables, "NAMES of environment variables"),
+        "secret_files": _list(_paths, "files", secret=True),
+        "secret_envs": _list(_variables, "NAMES of environment variables", secret=True),
         "private": tables.flag,
-        "ca_bundle": tables.path,
+        "ca_bundle": tables.text_checked(_path),
     },
     required=("url",),
     meant={"secret": "secret_files", "secrets": "secret_files", "secret_file": "secret_files"},
@@ -138,4 +162,9 @@ def _endpoint(folder: Path, place: Place, values: Mapping[str, Any]) -> Endpoint
         raise (place / "url").refuse(f"{host} is this machine: add private = true if that is meant")
     files = tuple(folder / file for file in values.get("secret_files", ()))
     ca_bundle = folder / values["ca_bundle"] if "ca_bundle" in values else None
+    if ca_bundle:
+        try:
+            trust(ca_bundle).current()  # fail now, and not at each message
+        except SettingsError as error:
+            raise (place / "ca_bundle").refuse(error.reason) from None
     return Endpoint(place.name, **{**values, "secret_files": files, "ca_bundle": ca_bundle})

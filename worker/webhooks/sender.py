@@ -66,7 +66,7 @@ def why_not_address(address: str, *, private: bool) -> str | None:
         ip = within or (ipaddress.IPv4Address(ip.packed[-4:]) if ip in _INSIDE else ip)
     if ip.is_link_local or ip.is_multicast or ip.is_unspecified or (ip.is_reserved and not ip.is_loopback):
         return f"{address} is no address of a receiver"
-    if not ip.is_global and not private:
+    if not private and (not ip.is_global or (ip.version == 6 and ip.is_site_local)):
         return f"{address} is not public: private = true allows it"
     return None
 
@@ -82,7 +82,7 @@ class Sender:
         self._transport = Transport(f"{parts.scheme}://{parts.netloc}", network=network, pool_size=8)
 
     def send(self, id: str, body: bytes, now: Callable[[], float] = time.time) -> Result:
-        """Raises `SettingsError` where the secrets cannot be read: then nothing was sent."""
+        """Raises `SettingsError` where the secrets or the CAs cannot be read: then nothing was sent."""
         keys = self._secrets.keys()
         signed = headers(keys, id, int(now()), body)
         call = Call(CONNECT_S, READ_S, elapsed() + WHOLE_S, refuse=self._why_not)

@@ -13,33 +13,31 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
 
 from worker.config.toml import CONFIG
-from worker.config.webhooks import Endpoint
+from worker.config.webhooks import KEY_PREFIX, Endpoint
 from worker.metastudio.credentials import secret_file, variable
 from worker.model.errors import SettingsError
 
-PREFIX: Final = "whsec_"
 SHORTEST, LONGEST = 24, 64  # bytes, as the specification says
 
 
 def new_secret() -> str:
     """A secret as people write it into a file."""
-    return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+    return KEY_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def key_of(secret: str, where: str) -> bytes:
     """The key that a secret stands for. Raises `SettingsError`, which never repeats the secret."""
     text = secret.strip()
     try:
-        key = base64.b64decode(text.removeprefix(PREFIX), validate=True)
+        key = base64.b64decode(text.removeprefix(KEY_PREFIX), validate=True)
     except (binascii.Error, ValueError):
         key = b""
-    if not text.startswith(PREFIX) or not SHORTEST <= len(key) <= LONGEST:
+    if not text.startswith(KEY_PREFIX) or not SHORTEST <= len(key) <= LONGEST:
         raise SettingsError(
             CONFIG,
-            f"{where}: expected {PREFIX} and {SHORTEST} to {LONGEST} bytes in base64, as "
+            f"{where}: expected {KEY_PREFIX} and {SHORTEST} to {LONGEST} bytes in base64, as "
             "`eraser webhooks secret` prints (the value is not shown)",
         )
     return key
