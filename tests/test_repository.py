@@ -23,6 +23,7 @@ from redis.retry import Retry
 from tests.support.waiting import PATIENCE_S, wait_until
 from worker.config.durations import parse_duration
 from worker.config.environment import RENAMED
+from worker.config.keyless import AGENCY, DURATION, POLICY, POLICY_IDS, PROVIDER, SESSION, TOKEN_FILE
 from worker.config.settings import KNOWN, Settings
 from worker.interfaces.cli import errors
 from worker.local.redis_server import find_server
@@ -261,10 +262,40 @@ def test_compose_sets_only_settings_that_exist_and_no_secret(compose: dict[str, 
             assert not variable.startswith("CELERY_"), f"{name}: it would beat our own settings"
             if variable.startswith("ERASER_"):
                 assert variable in KNOWN, f"{name}: {variable}"
-            if variable.endswith("_FILE"):
+            if variable.endswith("_FILE") and value != f"${{{variable}:-}}":  # else .env names a file that is mounted
                 assert value.removeprefix("/run/secrets/") in compose["secrets"], f"{name}: {variable}"
-            else:
+            elif not variable.endswith("_FILE"):
                 assert not re.search(r"_AK$|_SK$|TOKEN|PASSWORD|_URL$", variable), f"{name}: {variable} by file, please"
+
+
+NOT_IN_COMPOSE = {
+    **dict.fromkeys(
+        ("ERASER_REDIS_URL", "ERASER_CONSOLE_PASSWORD", "HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK"), "secret"
+    ),
+    **dict.fromkeys(("ERASER_BROKER_URL", "HUAWEICLOUD_SDK_SECURITY_TOKEN"), "secret, and few need it"),
+    **dict.fromkeys(("ERASER_IAM_USER", "ERASER_IAM_PASSWORD", "ERASER_IAM_DOMAIN"), "not beside the key of this file"),
+    "HUAWEICLOUD_SDK_CREDENTIALS_FILE": "not beside the key of this file",
+    "HC_CONTAINER_…": "CCE sets them in a pod",
+    "ERASER_REDIS_SERVER": "of `eraser up` and `eraser demo` alone",
+}
+
+
+def test_every_setting_that_is_no_secret_reaches_the_containers(compose: dict[str, Any]) -> None:
+    settings, observed = ((ROOT / "docs" / f"{name}.md").read_text() for name in ("settings", "observability"))
+    passed = compose["services"]["console"]["environment"]
+    names = {
+        name
+        for row in re.findall(r"^\| (`[A-Z].*?) \|", settings + observed, re.M)
+        for name in re.findall(r"`([A-Z][A-Z_]+(?:…)?)`", row)
+    }
+    named_elsewhere = set(re.findall(r"`((?:OTEL|SENTRY)_[A-Z_]+)", observed)) - {"OTEL_LOGS_EXPORTER"}
+    oidc = {PROVIDER, AGENCY, TOKEN_FILE, SESSION, DURATION, POLICY, POLICY_IDS}
+    wanted = (names | named_elsewhere | oidc) - {"HUAWEICLOUD_OIDC_…"}
+    assert wanted >= {"ERASER_PROXY", "ERASER_REDIS_REPLICAS", "SENTRY_DSN", "OTEL_TRACES_EXPORTER"}
+    assert wanted - passed.keys() == NOT_IN_COMPOSE.keys()
+    metrics = compose["services"]["metrics"]["environment"]
+    ours = {name for name in passed if name.startswith("OTEL_") and "TRACES" not in name}
+    assert metrics.keys() >= ours | {"ERASER_NAMESPACE", "ERASER_CONFIG"}
 
 
 @pytest.fixture

@@ -11,6 +11,15 @@ import yaml  # type: ignore[import-untyped, unused-ignore]
 from worker.config.settings import KNOWN
 
 ROOT = Path(__file__).parents[2]
+HARMLESS = {  # pace, times and looks, and spans of a simulator
+    *("ERASER_RATE", "ERASER_RECHECK", "ERASER_LOG_FORMAT", "ERASER_REASON_PATTERN", "ERASER_RECORD_TTL"),
+    *("ERASER_RETRY_SCHEDULE", "ERASER_NOT_DELETABLE_SCHEDULE", "ERASER_DEADLINE", "ERASER_LEASE"),
+    *("ERASER_CONNECT_TIMEOUT", "ERASER_READ_TIMEOUT", "ERASER_CALL_TIMEOUT"),
+    *("ERASER_RELATED", "ERASER_RELATED_SCHEDULE", "ERASER_RELATED_ASSETS"),
+    *("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER"),
+    *("OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "OTEL_METRIC_EXPORT_INTERVAL"),
+    *("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_SDK_DISABLED"),
+}
 
 
 def load(name: str) -> dict[str, Any]:
@@ -56,14 +65,10 @@ def test_what_it_sets_exists(trial: dict[str, Any]) -> None:
 
 def test_nothing_of_an_account_comes_along(base: dict[str, Any], trial: dict[str, Any]) -> None:
     """An .env of a production in the same folder names a region and projects; here they are emptied."""
-    taken = {name for name, value in base["services"]["worker"]["environment"].items() if str(value).startswith("${")}
-    harmless = {"ERASER_RATE", "ERASER_RECHECK"}
-    harmless |= {
-        "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "OTEL_TRACES_SAMPLER",
-        "OTEL_TRACES_SAMPLER_ARG",
-    }  # spans of a simulator
-    assert taken - harmless <= trial["services"]["worker"]["environment"].keys()
+    for service in ("worker", "metrics"):
+        environment = base["services"][service]["environment"]
+        taken = {name for name, value in environment.items() if str(value).startswith("${")}
+        assert taken - HARMLESS <= trial["services"][service]["environment"].keys(), service
 
 
 @pytest.mark.parametrize("name", ["simulator", "ready"])
