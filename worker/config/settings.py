@@ -165,10 +165,9 @@ class Settings:
         with problems:
             listed = reader.value(PROJECTS, check_projects)
         named = listed if listed and listed != (EVERY,) else (project,) if project else ()
-        before = len(problems.found)
         accounts = accounts_of(reader, problems, config=values["config"], rate=values["rate"], projects=named)
         owners = {one: name for name, account in accounts.items() for one in account.projects}
-        any_project = DEFAULT in accounts or len(problems.found) > before  # wrong accounts say nothing about projects
+        any_project = not accounts or DEFAULT in accounts  # none: what is wrong with them is known already
 
         def why_not_ours(project: str) -> str | None:
             return None if any_project or project in owners else _no_account(project, accounts, values["config"])

@@ -56,6 +56,10 @@ def test_a_webhook_for_a_project_of_no_account_is_refused(command: Command, file
     assert command("config", "check", str(file), **AWAY).code == 0
     file.write_text(f'[accounts.a]\nprojects = ["p-1"]\nrate = 0\n{hook}', encoding="utf-8")
     assert "belongs to no account" not in command("config", "check", str(file), **AWAY).err, "the accounts are unknown"
+    login = 'iam_user = "u"\niam_domain = "d"\niam_password_file = "p"\n'
+    file.write_text(f'[accounts.a]\nprojects = ["p-1"]\n{login}{hook}', encoding="utf-8")
+    ended = command("config", "check", str(file), **AWAY | {"HUAWEICLOUD_SDK_IAM_ENDPOINT": "ftp://iam"})
+    assert ("ftp://iam" in ended.err, "belongs to no account" in ended.err) == (True, False), ended.err
 
 
 def test_every_mistake_is_reported_and_the_exit_code_is_2(command: Command, file: Path) -> None:
