@@ -134,10 +134,17 @@ def start_console(fleet: Fleet, **environ: str) -> str:
     assert process.alive, process.text
     fleet.wait(lambda: responses(addresses[0]), "the console answers")
     if "ERASER_CONSOLE_PASSWORD" not in environ:
-        fleet.wait(lambda: LINK.search(process.text), "the console prints its one-time link")
-        opened = httpx2.get(LINK.findall(process.text)[0], timeout=30)
+        opened = httpx2.get(link_of(fleet, addresses[0]), timeout=30)
         SESSIONS[addresses[0]] = opened.cookies[sessions.COOKIE]
     return addresses[0]
+
+
+def link_of(fleet: Fleet, url: str) -> str:
+    """A one-time link, as `eraser console link` prints it."""
+    printed = fleet.run(Path(sys.executable).with_name("eraser"), "console", "link", "--url", url)
+    assert printed.returncode == 0, printed.stderr
+    (link,) = LINK.findall(printed.stdout)
+    return str(link)
 
 
 def responses(url: str) -> bool:

@@ -17,7 +17,7 @@ import sentry_sdk
 from click.testing import CliRunner
 
 from worker import __version__
-from worker.execution import celery_app, sentry
+from worker.execution import app_context, celery_app, sentry
 from worker.interfaces.cli import eraser
 from worker.local.processes import without_settings
 
@@ -151,6 +151,7 @@ def test_the_console_and_eraser_up_report_too(
     monkeypatch.setattr(stop, serve)
     monkeypatch.setattr("worker.interfaces.cli.up.check", lambda *_: None)
     monkeypatch.setenv("ERASER_REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setattr(app_context, "_app_context", None)  # another test's may be there
     CliRunner().invoke(eraser, [command], standalone_mode=False)
     assert inbox.the_only()["logentry"]["message"] == "http.failed"
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support import forkserver
 from tests.support.command import Command
 from tests.support.console_pages import Console
 from tests.support.dead_letters import PROJECT
@@ -19,6 +22,8 @@ from worker.ledger.types import DeletionRequest
 from worker.model.errors import SettingsError, UnknownProject, UsageError
 from worker.model.target import Target
 from worker.services import hold, request
+
+ROOT = Path(__file__).parents[2]
 
 OTHER = "1" * 32
 WHO_AND_WHY = ("--reason", "CASE-1", "--by", "legal-3")
@@ -76,6 +81,26 @@ def python(app: AppContext, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     monkeypatch.setattr(app, "work", lambda *_: None)
     return tasks.deletion
+
+
+TWICE = """
+import os
+from tasks.deletion import delete
+for url in ("nonsense://", "nonsense://"):
+    os.environ["ERASER_REDIS_URL"] = url
+    try:
+        delete("p", "job-1")
+    except Exception as error:
+        print(error)
+"""
+
+
+def test_a_producer_with_a_wrong_setting_is_told_so_each_time(tmp_path: Path) -> None:
+    """Celery sets a task up only once, also where that failed."""
+    done = forkserver.run([sys.executable, "-c", TWICE], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    first, second = done.stdout.splitlines()
+    assert first == second
+    assert first.startswith("ERASER_REDIS_URL: expected redis://HOST:6379/0")
 
 
 def recorded(app: AppContext) -> int:

@@ -15,8 +15,9 @@ from contextlib import suppress
 from typing import Any
 
 import click
-from celery import Celery, signals
+from celery import Celery, Task, signals
 from celery.exceptions import CPendingDeprecationWarning
+from celery.utils.threads import LocalStack
 from kombu import Queue
 
 from worker.config.celery_environment import check_celery_environment
@@ -106,8 +107,14 @@ def refuse_wrong_ledger(context: AppContext) -> None:
         raise Refused(error) from None
 
 
+class _Task(Task):  # type: ignore[type-arg]
+    request_stack: Any = (
+        LocalStack()
+    )  # of a task that a wrong setting kept from being set up: it says so again when called
+
+
 our_broker.use()
-app = Celery("eraser", include=["tasks.deletion", "tasks.sweep"], set_as_current=False)
+app = Celery("eraser", include=["tasks.deletion", "tasks.sweep"], set_as_current=False, task_cls=f"{__name__}:_Task")
 app.add_defaults(configuration)
 intake = Intake(app, app_context)
 app.steps["worker"] |= {f"worker.execution.worker_steps:{name}" for name in ("CredentialsStep", "Companions")}
