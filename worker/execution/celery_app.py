@@ -108,9 +108,9 @@ def refuse_wrong_ledger(context: AppContext) -> None:
 
 
 class _Task(Task):  # type: ignore[type-arg]
-    request_stack: Any = (
-        LocalStack()
-    )  # of a task that a wrong setting kept from being set up: it says so again when called
+    """One that a wrong setting kept from being set up says so each time it is called."""
+
+    request_stack: Any = LocalStack()
 
 
 our_broker.use()
