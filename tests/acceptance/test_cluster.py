@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import trustme
 
-from tests.acceptance.fleet import IMPATIENT, PATIENCE_S, Fleet, tell
+from tests.acceptance.fleet import IMPATIENT, Fleet, tell
 from tests.acceptance.judge import no_calls_overlapped
 from tests.support.redis_servers import HOST, PASSWORD, ClusterSet
 from tests.support.tls_front import TlsFront
-from worker.ledger import connection
+from tests.support.waiting import wait_until
 from worker.ledger.keys import OURS
 from worker.model.states import State
 
@@ -115,11 +115,8 @@ def longest_gap_s(calls: list[dict[str, Any]], project: str) -> float:
     return max(after - before for before, after in itertools.pairwise(starts))
 
 
-def test_a_cluster_is_reached_by_tls_and_with_a_password_only(
-    cluster: ClusterSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cluster_is_reached_by_tls_and_with_a_password_only(cluster: ClusterSet, tmp_path: Path) -> None:
     """Each server announces the port where TLS is spoken for it, as behind stunnel."""
-    monkeypatch.setattr(connection, "TIMEOUT_S", PATIENCE_S)  # this process speaks for the servers, too
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(HOST).configure_cert(context)
     authority.cert_pem.write_to_path(bundle := tmp_path / "ca.pem")
@@ -131,6 +128,15 @@ def test_a_cluster_is_reached_by_tls_and_with_a_password_only(
             with server.client() as client:
                 client.config_set("cluster-announce-bus-port", server.port + 10_000)
                 client.config_set("cluster-announce-port", front.port)
+        wait_until(
+            lambda: all(
+                f"{HOST}:{front.port}" in str(cluster.command(server, "NODES"))
+                for server in cluster.servers
+                for front in fronts
+            ),
+            what="each server names the ports of all fronts",
+            every=0.1,
+        )
 
         def url(password: str, ca: Path) -> str:
             return f"redis+cluster://:{password}@{HOST}:{fronts[0].port}?ssl=true&ssl_ca_certs={ca}"
