@@ -195,16 +195,21 @@ def test_a_silent_issuer_is_no_refusal(desk: Desk) -> None:
     assert desk.list().status == 200
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"credential":{"access":"A"}}', b'{"credential":7}', b"<html>"])
-def test_an_answer_without_a_key_is_no_key(body: bytes, file: Path) -> None:
-    raw = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
-    server = Server(responses(raw))
+def answered(source: Source, status: bytes, body: bytes, file: Path) -> Response:
+    """What an issuer's answer that has no key comes to."""
+    server = Server(responses(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)))
     try:
-        keys = TemporaryKeys(reference(Source.CCE, f"http://127.0.0.1:{server.port}", file), {})
+        keys = TemporaryKeys(reference(source, f"http://127.0.0.1:{server.port}", file), {})
         answer = keys.token("any", Call(NEEDED_S, NEEDED_S, elapsed() + NEEDED_S))
     finally:
         server.close()
     assert isinstance(answer, Response)
+    return answer
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"credential":{"access":"A"}}', b'{"credential":7}', b"<html>"])
+def test_an_answer_without_a_key_is_no_key(body: bytes, file: Path) -> None:
+    answer = answered(Source.CCE, b"200 OK", body, file)
     assert (answer.status, answer.message) == (200, "no usable key came with it")
 
 
@@ -271,14 +276,7 @@ def test_nothing_shows_a_key_or_a_token(desk: Desk, caplog: pytest.LogCaptureFix
 
 def test_what_the_issuer_repeats_of_the_token_is_masked(file: Path) -> None:
     body = json.dumps({"error_code": "PAP5.0012", "error_msg": f"{DEMO_IDENTITY} is not ours"}).encode()
-    raw = b"HTTP/1.1 403 No\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
-    server = Server(responses(raw))
-    try:
-        keys = TemporaryKeys(reference(Source.OIDC, f"http://127.0.0.1:{server.port}", file), {})
-        answer = keys.token("any", Call(NEEDED_S, NEEDED_S, elapsed() + NEEDED_S))
-    finally:
-        server.close()
-    assert isinstance(answer, Response)
+    answer = answered(Source.OIDC, b"403 No", body, file)
     assert answer.in_words() == "STS: 403 PAP5.0012 *** is not ours"
 
 

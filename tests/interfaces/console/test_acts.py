@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,13 +19,6 @@ from worker.services import audit
 
 GROUP = "server_error-500-MSS.00000004"
 REASON = {"reason": "TICKET-4711", "by": "ops-7"}
-
-
-@pytest.fixture
-def console(redis_url: str) -> Iterator[Console]:
-    one = Console(redis_url)
-    with one.client:
-        yield one
 
 
 def show(console: Console, job: str) -> Deletion:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from urllib.parse import urlencode
 
 import pytest
@@ -16,13 +15,6 @@ from worker.services import audit, many
 
 GROUP = "server_error-500-MSS.00000004"
 REASON = {"reason": "TICKET-4711", "by": "ops-7"}
-
-
-@pytest.fixture
-def console(redis_url: str) -> Iterator[Console]:
-    one = Console(redis_url)
-    with one.client:
-        yield one
 
 
 def states(console: Console) -> dict[State, int]:

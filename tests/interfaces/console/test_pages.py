@@ -37,13 +37,6 @@ EMPTY = {
 
 
 @pytest.fixture
-def console(redis_url: str) -> Iterator[Console]:
-    one = Console(redis_url)
-    with one.client:
-        yield one
-
-
-@pytest.fixture
 def full(console: Console, undertaker: Undertaker) -> Console:
     """Something in every state, with what must not be shown planted wherever it may be said."""
     undertaker.end("good", to="deleted", claim={"app_user": USER})

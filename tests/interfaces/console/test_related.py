@@ -26,13 +26,6 @@ def left(command: Command) -> Iterator[LeftBehind]:
         yield LeftBehind(command, simulator)
 
 
-@pytest.fixture
-def console(redis_url: str) -> Iterator[Console]:
-    one = Console(redis_url)
-    with one.client:
-        yield one
-
-
 def opened(left: LeftBehind) -> Console:
     environ = {"ERASER_REGION": "", **left.environ}
     return Console(left.app.settings.redis_url or "", environ)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,13 +20,6 @@ from worker.services import audit
 GROUP = "server_error-500-MSS.00000004"
 NEW = f"/replays/new?group={GROUP}"
 WHO_AND_WHY = {"reason": "TICKET-4711", "by": "ops-7"}
-
-
-@pytest.fixture
-def console(redis_url: str) -> Iterator[Console]:
-    one = Console(redis_url)
-    with one.client:
-        yield one
 
 
 def plan_form(console: Console, path: str = NEW) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,13 +16,6 @@ from worker.model.target import Target
 
 REASON = {"reason": "TICKET-4711", "by": "ops-7"}
 USER = "u-4711"
-
-
-@pytest.fixture
-def console(redis_url: str) -> Iterator[Console]:
-    one = Console(redis_url)
-    with one.client:
-        yield one
 
 
 def planned(console: Console, jobs: str, **fields: str) -> Any:
