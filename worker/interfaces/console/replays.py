@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from worker.interfaces.console import dialogs
 from worker.interfaces.console.dialogs import Dialog
 from worker.interfaces.console.request_context import Page, Redirect, RequestContext, View
@@ -11,6 +13,7 @@ from worker.services import dead_letters
 from worker.services import replay as replay_service
 from worker.services.act import Approval
 from worker.services.dead_letters import Selection
+from worker.services.labels import count as count_of
 from worker.services.replay_labels import STAGES, STATES, line, outcomes
 
 AT_ONCE = 1_000  # up to this many dead letters the page has the plan; for more it is loaded afterwards
@@ -32,10 +35,11 @@ def ask(context: RequestContext) -> Page:
     if context.part:
         return _late_plan(context)
     name, count = _meant(context)
-    fields: dict[str, object] = {"name": name, "count": count, "why_not": "", "form": {}}
+    place = {"address": _address(name), "reading": count_of(count, "dead letter")}
+    fields: dict[str, object] = {"name": name, "why_not": "", "form": {}}
     later = count > AT_ONCE and not context.query("whole")
     plan = None if later else replay_service.plan(context.app, _chosen(context, name))
-    return Page("planned.html", fields | {"plan": plan, "trouble": "", "again": True})
+    return Page("planned.html", fields | place | {"plan": plan, "trouble": "", "again": True})
 
 
 def _late_plan(context: RequestContext) -> Page:
@@ -47,17 +51,21 @@ def _late_plan(context: RequestContext) -> Page:
 def _no_plan(context: RequestContext, error: EraserError) -> Page:
     """The place of a late plan, which is asked for again if Redis is away."""
     name, again = None if context.query("all") else context.query("group"), isinstance(error, Unreachable)
-    return Page("_planning.html", {"name": name, "trouble": str(error), "again": again})
+    return Page("_planning.html", {"address": _address(name), "trouble": str(error), "again": again})
+
+
+def _address(name: str | None) -> str:
+    return f"/replays/new?{urlencode({'group': name} if name else {'all': 1})}"
 
 
 def start(context: RequestContext) -> Redirect | Page:
     """Start what the plan showed: later failures are excluded."""
-    name, count = _meant(context)
+    name, _ = _meant(context)
     plan = replay_service.plan(context.app, _chosen(context, name, _marks(context)))
     try:
         return Redirect(f"/replays/{replay_service.start(context.app, plan, dialogs.approval(context))}")
     except EraserError as error:
-        fields = {"name": name, "count": count, "plan": plan, "why_not": dialogs.why(error), "form": dict(context.form)}
+        fields = {"name": name, "plan": plan, "why_not": dialogs.why(error), "form": dict(context.form)}
         return Page("planned.html", fields, 422)
 
 

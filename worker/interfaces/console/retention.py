@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from worker.interfaces.console import dialogs
 from worker.interfaces.console.dialogs import Dialog
 from worker.interfaces.console.request_context import Page, Redirect, RequestContext, View
@@ -48,7 +50,7 @@ def ask(context: RequestContext) -> Page:
 def _no_plan(context: RequestContext, error: EraserError) -> Page:
     """The place of a plan that could not be made; it is asked for again while Redis or MetaStudio is away."""
     name, again = context.request.path_params["policy"], isinstance(error, Unreachable)
-    return Page("_policy_planning.html", {"name": name, "trouble": str(error), "again": again})
+    return Page("_planning.html", {"address": _address(name), "trouble": str(error), "again": again})
 
 
 def start(context: RequestContext) -> Redirect | Page:
@@ -90,8 +92,13 @@ def _policy(context: RequestContext) -> Policy:
     return context.app.policies.named(context.request.path_params["policy"])
 
 
+def _address(name: str) -> str:
+    return f"/retention/policies/{quote(name, safe='')}"
+
+
 def _empty(policy: Policy) -> dict[str, object]:
-    return {"name": policy.name, "policy": policy, "plan": None, "trouble": "", "again": True, "why_not": ""}
+    place = {"address": _address(policy.name), "reading": "the lists of MetaStudio"}
+    return place | {"name": policy.name, "policy": policy, "plan": None, "trouble": "", "again": True, "why_not": ""}
 
 
 def _values(context: RequestContext, plan: Plan, *, why_not: str = "") -> dict[str, object]:
