@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import pickle
@@ -24,12 +25,13 @@ from huaweicloudsdkcore.http.http_client import HttpClient
 from huaweicloudsdkcore.http.http_config import HttpConfig
 from huaweicloudsdkcore.http.http_handler import HttpHandler
 
+from tests.execution.test_key_budget import House, house  # noqa: F401 - a fixture
 from tests.metastudio.test_client import Server, responses
 from tests.metastudio.test_iam import Clock
 from tests.support.command import Command
 from worker.config.clock import elapsed
 from worker.config.keyless import KeylessReference, Source
-from worker.execution.key_budget import KeyBudget
+from worker.execution.key_budget import KeyBlocked, KeyBudget
 from worker.ledger.keys import OURS
 from worker.metastudio.client import Client
 from worker.metastudio.credentials import Credentials, Watch
@@ -295,6 +297,52 @@ def test_the_first_refusal_of_a_key_stops_everybody_and_the_next_try_uses_a_new_
     assert desk.simulator.stats()["refused_signatures"] == 1
     assert desk.key().ak == f"{KEY_CANARY}0002"
     desk.client.close()
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_a_key_that_its_issuer_hands_out_again_is_refused_no_more_often_than_any_other(
+    ecs: Desk,
+    house: House,  # noqa: F811
+    processes: int,
+) -> None:
+    """The issuer judges no secret: that it gives the key once more proves nothing, and five refusals would lock it."""
+    desks = [Desk(ecs.simulator, ecs.reference, watch=house.process(f"w{n}", f"account-{n}")) for n in range(processes)]
+    for desk in desks:
+        desk.client._transport.exchange = slowly(house, desk.client._transport.exchange)  # type: ignore[method-assign]
+        assert desk.list().status == 200
+    ecs.simulator.disable_credential(f"{KEY_CANARY}0001")
+    refused_at, began = list[float](), house.now
+    while house.now < began + 1_500_000:
+        for desk in desks:
+            with contextlib.suppress(KeyBlocked):
+                if (answer := desk.list()).status == 401:
+                    desk.client.renew(answer)
+                    refused_at.append((house.now - began) / 1000)
+        house.pass_time(10)
+    under_way = refused_at[:processes]  # each had a key that worked: these cannot be taken back
+    later = refused_at[processes:]
+    assert len(later) == 3, refused_at
+    assert later[1] - under_way[-1] > 330, "one more within the time of a lock, and then a growing rest"
+    assert later[2] - later[1] > 600
+    for desk in desks:
+        desk.client.close()
+
+
+def slowly(house: House, exchange: Any) -> Any:  # noqa: F811
+    """Each exchange takes half a second of the tests' clock."""
+
+    def exchanged(*call: Any, **how: Any) -> Any:
+        house.pass_time(0.5)
+        return exchange(*call, **how)
+
+    return exchanged
+
+
+def test_a_key_that_is_over_by_its_issuer_s_own_clock_is_no_key(file: Path) -> None:
+    over = b"200 OK\r\nDate: Fri, 27 Nov 2026 12:00:00 GMT"
+    key = {"access": "AK", "secret": "SK", "securitytoken": "T", "expires_at": "2026-11-27T11:59:59.000000Z"}
+    answer = answered(Source.CCE, over, json.dumps({"credential": key}).encode(), file)
+    assert (answer.status, answer.message) == (200, "no usable key came with it")
 
 
 # -- for people --------------------------------------------------------------------------------------------------------

@@ -68,16 +68,20 @@ def token_life_s(reply: Reply) -> float:
     """A token's life. Endless if the answer does not say."""
     try:
         token = json.loads(reply.body)["token"]
-        return life_s(reply, token["expires_at"], token.get("issued_at"))
+        life = life_s(reply, token["expires_at"], token.get("issued_at"))
+        return life if life > 0 else float("inf")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return float("inf")
 
 
 def life_s(reply: Reply, expires_at: object, issued_at: object = None) -> float:
-    """The life of what was issued, by the issuer's clock alone where it says the time, because ours may be wrong."""
+    """The life of what was issued, by the issuer's clock alone where it says the time, because ours may be wrong.
+
+    Endless where nobody says; 0 or less where the issuer itself says that it is over.
+    """
     ends, begins = read_time(expires_at), read_time(issued_at)
     if ends is None:
         return float("inf")
-    begins = begins or read_answer(reply, secrets=(), quote_message=False).date or datetime.now(UTC)
-    life_s = (ends - begins).total_seconds()
-    return life_s if life_s > 0 else float("inf")
+    theirs = begins or read_answer(reply, secrets=(), quote_message=False).date
+    life_s = (ends - (theirs or datetime.now(UTC))).total_seconds()
+    return life_s if theirs or life_s > 0 else float("inf")

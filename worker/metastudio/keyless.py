@@ -128,7 +128,8 @@ class TemporaryKeys(Renewing[Agency]):
             key = Credentials(str(ak or ""), str(sk or ""), str(token) if token else None)
         except SettingsError:
             return answer
-        return key, sent, life_s(reply, end)
+        life = life_s(reply, end)
+        return (key, sent, life) if life > 0 else answer
 
     def _requested(self, login: Agency, call: Call) -> Reply:
         one = self._reference

@@ -217,7 +217,7 @@ class Renewing(ABC, Generic[I]):
         log.info("token.given", extra={"project_id": project_id, "source": self.giver, "number": issued.use.number})
         self._failures.pop(None, None)
         self._failures.pop(project_id, None)
-        if watch:
+        if watch and self.may_lock:  # what an issuer hands out without judging a secret is proven by MetaStudio alone
             watch.accepted(login.signer, started, here=False)
         return issued
 
