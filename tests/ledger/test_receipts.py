@@ -327,3 +327,23 @@ def test_a_full_redis_takes_receipts_of_what_drains(redis_url: str) -> None:
     finally:
         client.config_set("maxmemory", 0)
     assert [r["state"] for r in receipts(bench)] == ["deleted", "cancelled"]
+
+
+def test_behind_a_redacted_receipt_a_clock_that_went_back_puts_nothing_aside(bench: Bench) -> None:
+    """The stream no longer has that entry, and still takes no earlier one."""
+    stored = Receipts(bench.client, "default")
+    for job in ("j1", "j2"):
+        bench.request(job)
+        bench.settle(bench.take())
+    last = list(stored.each())[-1]
+    fields = [text for pair in last.fields.items() for text in pair]
+    assert bench.ledger.run_script("redact", {"n": last.n, "id": last.id, "fields": fields})["redacted"]
+    bench.request("j3")
+    lease = bench.take()
+    bench.jump(-20)
+    assert bench.settle(lease) == "deleted"
+    found = list(stored.each())
+    assert [entry.n for entry in found] == [1, 2, 3]
+    places = [tuple(map(int, entry.id.split("-"))) for entry in found]
+    assert places == sorted(places)
+    assert not bench.client.exists(bench.p + "damaged")

@@ -12,7 +12,8 @@ from tests.support.command import Command
 from tests.support.dead_letters import PROJECT, Undertaker
 from worker.ledger.holds import HoldList
 from worker.ledger.replays import Replays, ReplayStage
-from worker.ledger.types import BY_ERASURE, DeletionRequest
+from worker.ledger.schema.keys import Key
+from worker.ledger.types import BY_ERASURE, DeletionRequest, GateSignal, Settlement
 from worker.model.states import Lane
 from worker.model.target import MODEL_ASSET, Target
 from worker.receipts import commitments
@@ -212,3 +213,19 @@ def test_that_an_erasure_asked_for_a_part_stays(command: Command, undertaker: Un
     assert SLIP not in stored(undertaker)
     claim = undertaker.redis.hmget(f"{undertaker.ledger.prefix}d:{part}", "by", "why")
     assert claim == [b"erasure", b"redacted"]
+
+
+def test_who_closed_a_scope_goes_and_the_scope_stays_closed(command: Command, undertaker: Undertaker) -> None:
+    undertaker.request("a", by=OTHER, why="T-1")
+    undertaker.request("b", by="bob", why=OTHER)
+    lease = undertaker.take()
+    signal = GateSignal("misconfigured", key="k1", why="403")
+    how: dict[str, Any] = {"called": True, "ms": 1.0, "attempt": {"status": 403}, "delay_s": 10}
+    settlement = Settlement(ref=lease.ref, token=lease.token, to="pending", signal=signal, **how)
+    undertaker.ledger.take(worker="w1", key="k1", settlement=settlement, want=False)
+    closures = undertaker.ledger.prefix + Key.CLOSURES
+    before = undertaker.redis.hgetall(closures)
+    assert OTHER in str(before)
+    assert command("redact", lease.ref.id, "--what", "requester", "--reason", "TICKET-1", "--yes").code == 0
+    after = {name: json.loads(text) for name, text in undertaker.redis.hgetall(closures).items()}
+    assert after == {name: json.loads(text) | {"by": "redacted"} for name, text in before.items()}

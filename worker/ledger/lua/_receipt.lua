@@ -71,9 +71,12 @@ local function append(now, ...)
   local added = redis.pcall('XADD', K.receipts, t .. '-' .. n, 'n', n, 'salt', salt, 't', '', ...)
   if type(added) == 'string' then return end
   local last = redis.call('XREVRANGE', K.receipts, '+', '-', 'COUNT', 1)[1]
-  local at, seq = string.match(last and last[1] or '', '^(%d+)%-(%d+)$')
-  added = at and redis.pcall('XADD', K.receipts, at .. '-' .. ms(seq + 1), 'n', n, 'salt', salt, 't', t, ...)
-  if type(added) == 'string' then return end
+  local redacted = table_of(redis.call('ZREVRANGE', K.receipts_redacted, 0, 0)[1] or '')  -- it is no more in the stream
+  for _, id in ipairs({ last and last[1] or '', redacted and redacted[1] or '' }) do
+    local at, seq = string.match(id, '^(%d+)%-(%d+)$')
+    added = at and redis.pcall('XADD', K.receipts, at .. '-' .. ms(seq + 1), 'n', n, 'salt', salt, 't', t, ...)
+    if type(added) == 'string' then return end
+  end
   redis.call('XADD', K.receipts, t .. '-' .. n, 'n', n, 'salt', salt, 't', '', ...)  -- no entry can follow that one: it is put aside
 end
 

@@ -1,4 +1,5 @@
--- redact_record: texts of who or why that must not be there go from records of deletions and from acts of the audit.
+-- redact_record: texts of who or why that must not be there go from records of deletions, from acts of the audit and from
+-- what says whose deletion closed a scope.
 -- Only from where who and why stand: a text may be any word, also one that says where a deletion stands, or the name of
 -- its run or of a field.
 --   KEYS[1]  the account's prefix
@@ -75,8 +76,24 @@ local function redact_job(ref, r)
   return redact(record(ref), FIELDS) and 'redacted' or 'unchanged'
 end
 
+-- Whose deletion closed a scope, as status shows it.
+local function from_closure(found)
+  local had = unwanted[found.by]
+  if had then found.by = MARK end
+  return had
+end
+
+local function redact_closures()
+  for _, name in ipairs(redis.call('HKEYS', K.closures)) do
+    local stored = redis.call('HGET', K.closures, name)
+    local text = json_without(stored, from_closure)
+    if text ~= stored then redis.call('HSET', K.closures, name, text) end
+  end
+end
+
 return once(function(now)
   for _, text in ipairs(options.texts) do unwanted[text] = true end
   for _, id in ipairs(options.acts) do redact(K.audit_entry .. id, WHO) end
+  redact_closures()
   return { results = act_on_each(redact_job, now) }
 end)
