@@ -169,7 +169,7 @@ def test_redis_that_goes_away_meanwhile_is_told_in_a_line_and_proves_nothing(
     monkeypatch.setattr(world, where, away)
     assert world.find() is (Presence.UNSEEN if where == "known_in" else Presence.ABSENT)
     logged = [(record.message, record.exc_info) for record in caplog.records]
-    assert logged == [("deletion.lookup_not_sent", None)]
+    assert logged == [("lookup.not_sent", None)]
 
 
 # -- where nothing may be asked ----------------------------------------------------------------------------------------

@@ -62,5 +62,5 @@ class Examiner:
             usable = listing.response.status != 200 or listing.rows is not None
             return (listing.response if usable else None), row
         except EraserError as error:
-            log.warning("deletion.lookup_not_sent", extra={"account": self.pace.account, "error": str(error)})
+            log.warning("lookup.not_sent", extra={"account": self.pace.account, "error": str(error)})
             return None, None

@@ -198,9 +198,9 @@ class Lookups:
         try:
             return question()
         except EraserError as error:
-            log.warning("deletion.lookup_not_sent", extra={"account": self.pace.account, "error": str(error)})
+            log.warning("lookup.not_sent", extra={"account": self.pace.account, "error": str(error)})
         except Exception:
-            log.exception("deletion.lookup_not_sent", extra={"account": self.pace.account})
+            log.exception("lookup.not_sent", extra={"account": self.pace.account})
         return otherwise
 
     def _ask(self, id: str | tuple[str, ...] | None, rows: int = ROWS) -> LookupResponse:
