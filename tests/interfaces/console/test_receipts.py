@@ -84,6 +84,15 @@ def test_a_selection_says_what_it_is(console: Console) -> None:
     assert "run RUN-1: whether it has every receipt of that, it cannot prove" in words(hand_in(console, written).text)
 
 
+def test_a_run_of_before_is_exported_whatever_its_name_has_the_form_of(
+    console: Console, undertaker: Undertaker
+) -> None:
+    undertaker.end("earlier", to="deleted", claim={"by": "svc-1", "why": "T-1", "run": (run := "13800138000")})
+    receipt, trailer = map(json.loads, saved(console, f"?run={run}").splitlines())
+    assert (receipt["id"], trailer["selection"]) == ("earlier", f"run {run}")
+    assert console.get("/receipts/export?run=a%20b").status_code == 422, "and what is no name of a run is refused"
+
+
 def test_a_certificate_is_verified_with_its_words(console: Console) -> None:
     for form in ("html", "txt", "json"):
         written = console.get(f"/deletions/{PROJECT}/other/certificate?form={form}").content

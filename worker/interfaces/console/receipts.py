@@ -93,7 +93,7 @@ def export(context: RequestContext) -> FileDownload | Page:
 def _wanted(context: RequestContext) -> exports.Wanted:
     now = context.app.redis_ms()
     since, until, job = (context.query(name) for name in ("since", "until", "job"))
-    wanted = exports.Wanted(run=check_opaque(context.query("run") or None, "run"))
+    wanted = exports.Wanted(run=check_opaque(context.query("run") or None, "run", known=True))
     if since:
         wanted = replace(wanted, since_ms=parse_since(since, "since", now))
     if until:
