@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from worker.config.files import is_quoted, path_named, read_file
 from worker.config.namespace import why_bad_namespace
@@ -116,14 +116,8 @@ def one_of(kind: type[StrEnum], text: str, name: str) -> Any:
     return kind(text)
 
 
-def check_related(text: str, name: str) -> Related:
-    related: Related = one_of(Related, text, name)
-    return related
-
-
-def check_assets(text: str, name: str) -> AssetMode:
-    mode: AssetMode = one_of(AssetMode, text, name)
-    return mode
+check_related: Final = partial(one_of, Related)
+check_assets: Final = partial(one_of, AssetMode)
 
 
 def check_pattern(text: str, name: str) -> re.Pattern[str]:

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
+from worker.config import environment
 from worker.config.files import home, path_named
 from worker.config.logins import OF_A_KEY, given
 from worker.config.tables import Reader, one_of, path, text, text_checked
@@ -115,8 +115,8 @@ class KeylessReference:
 def keyless_of_environment(environ: Mapping[str, str]) -> KeylessReference | None:
     """What the environment says; None: a key. Raises `SettingsError` if it contradicts itself."""
     word = given(environ, CREDENTIALS)
-    if word and word not in tuple(Source):
-        raise SettingsError(CREDENTIALS, f"expected {', '.join(Source)}; found {word[:40]!r}")
+    if word:
+        environment.one_of(Source, word, CREDENTIALS)
     key = next((name for name in OF_A_KEY if given(environ, name)), None)
     if not word and (given(environ, PROVIDER) or given(environ, AGENCY)):
         if key:
@@ -178,9 +178,3 @@ def _is_private(host: str) -> bool:
         return not ipaddress.ip_address(host).is_global
     except ValueError:
         return False
-
-
-def origin_of(url: str) -> str:
-    """`http://HOST:PORT` of a URL."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"

@@ -94,6 +94,12 @@ def split_url(url: str, name: str, expected: str, shown: Callable[[str], str] = 
     return parts
 
 
+def origin_of(url: str) -> str:
+    """`http://HOST:PORT` of a URL."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 def is_loopback(host: str) -> bool:
     """Whether the name or address means this machine."""
     if host == "localhost":

@@ -6,7 +6,6 @@ a call is sent before the connection stands, so whatever a proxy does uses no at
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import socket
 from collections.abc import Callable, Iterable
@@ -14,6 +13,7 @@ from typing import Final
 
 from worker.config.clock import elapsed
 from worker.config.network import NO_PROXY, PROXY, Proxy
+from worker.config.urls import is_address
 from worker.metastudio.exchange import Call
 from worker.metastudio.response import Obstacle
 
@@ -37,7 +37,7 @@ def connected(host: str, port: int, call: Call, proxy: Proxy | None) -> socket.s
     """A connection to the host. Raises `OSError`; then `call` says why, where a person can change it."""
     if proxy is None:
         return _straight(host, port, call, call.refuse)
-    if _is_address(host) and (why := call.refuse(host)):  # what a name leads to is the proxy's business
+    if is_address(host) and (why := call.refuse(host)):  # what a name leads to is the proxy's business
         call.why = why
         raise OSError(why)
     try:
@@ -53,13 +53,6 @@ def connected(host: str, port: int, call: Call, proxy: Proxy | None) -> socket.s
         sock.close()
         raise
     return sock
-
-
-def _is_address(host: str) -> bool:
-    try:
-        return bool(ipaddress.ip_address(host))
-    except ValueError:
-        return False
 
 
 def _straight(host: str, port: int, call: Call, refuse: Callable[[str], str | None]) -> socket.socket:

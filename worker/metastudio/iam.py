@@ -10,14 +10,13 @@ import json
 import re
 from typing import Any, Final
 
+from worker.config.logins import ENDPOINT
 from worker.config.urls import check_endpoint
 from worker.metastudio.exchange import Call, prepare
 from worker.metastudio.issuer_answers import failed, token_life_s
 from worker.metastudio.login import Login, LoginSource
 from worker.metastudio.renewing import Renewing
 from worker.metastudio.response import IAM, Response
-
-ENDPOINT: Final = "HUAWEICLOUD_SDK_IAM_ENDPOINT"
 
 _PATH: Final = "/v3/auth/tokens?nocatalog=true"  # without it the answer lists every service
 _TOKEN: Final = re.compile(r"[!-~]{8,32768}")  # the longest header that the gateway accepts

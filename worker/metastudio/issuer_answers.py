@@ -14,20 +14,11 @@ from worker.metastudio.response import IAM, Response, TransportFailure
 from worker.metastudio.targets.adapter import read_time
 
 REFUSED_WAIT_S: Final = 60.0  # between two passwords that may be wrong
-
-
 LOCKED_WAIT_S: Final = 15 * 60.0  # IAM's default lock; a try before its end may extend it
-
-
 AWAY_WAIT_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0)  # after each missing answer in a row; the last one repeats
-
-
 RETRY_AFTER_MOST_S: Final = 15 * 60.0
 
-
 LOCKED: Final = "IAM.0061"
-
-
 _WRONG_PASSWORD: Final = 401
 
 
@@ -57,8 +48,7 @@ def is_refused(response: Response) -> bool:
 
 def wait_s(response: Response, in_a_row: int) -> float:
     """How long an answer without a token stays valid."""
-    refused = response.status is not None and 400 <= response.status < 500 and response.status not in (408, 429)
-    if refused:
+    if response.is_permanent_error:
         return LOCKED_WAIT_S if is_locked(response) else REFUSED_WAIT_S
     away_s = AWAY_WAIT_S[min(in_a_row, len(AWAY_WAIT_S)) - 1]
     return max(away_s, min(response.retry_after_s or 0.0, RETRY_AFTER_MOST_S))

@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from worker.config.keyless import KeylessReference, Source, origin_of
+from worker.config.keyless import KeylessReference, Source
 from worker.config.network import STRAIGHT
+from worker.config.urls import origin_of
 from worker.metastudio.credentials import Credentials, Signer, secret_file, variable
 from worker.metastudio.exchange import Call, Reply, prepare
 from worker.metastudio.issuer_answers import failed, life_s
@@ -113,7 +114,7 @@ class TemporaryKeys(Renewing[Agency]):
         return kept is not None and kept.use.number == use.number
 
     def _refuses(self, response: Response) -> bool:
-        return response.status is not None and 400 <= response.status < 500 and response.status not in (408, 429)
+        return response.is_permanent_error
 
     def _fetch(self, _: str, login: Agency, call: Call) -> tuple[Credentials, float, float] | Response:
         sent = self._clock()

@@ -77,6 +77,11 @@ class Response:
     quota: Quota | None = None  # what the gateway said of its limit, where the call asked for it
     obstacle: Obstacle | None = None  # to a connection; then `message` says why
 
+    @property
+    def is_permanent_error(self) -> bool:
+        """A status of 4xx that a later try does not change: neither 408 nor 429."""
+        return self.status is not None and 400 <= self.status < 500 and self.status not in (408, 429)
+
     def in_words(self) -> str:
         """On one line for people: status, code and message, or why there are none."""
         who = f"{self.giver}: " if self.of_iam else ""

@@ -5,12 +5,8 @@ from __future__ import annotations
 import re
 
 ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
-
-
-_OPAQUE = re.compile(r"[0-9A-Za-z][0-9A-Za-z._:/#-]{0,63}")
-
-
-_REASON = re.compile(r"[0-9A-Za-z#][0-9A-Za-z ._:;,/#()-]{0,63}")
+OPAQUE = re.compile(r"[0-9A-Za-z][0-9A-Za-z._:/#-]{0,63}")
+REASON = re.compile(r"[0-9A-Za-z#][0-9A-Za-z ._:;,/#()-]{0,63}")
 
 
 def why_bad_id(text: object, what: str = "job id") -> str | None:
@@ -33,8 +29,8 @@ def why_bad_id(text: object, what: str = "job id") -> str | None:
 
 
 def is_opaque(text: str) -> bool:
-    return _OPAQUE.fullmatch(text) is not None
+    return OPAQUE.fullmatch(text) is not None
 
 
 def is_reason(text: str) -> bool:
-    return _REASON.fullmatch(text) is not None
+    return REASON.fullmatch(text) is not None

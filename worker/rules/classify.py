@@ -79,7 +79,7 @@ def classify(response: Response) -> ResponseKind:
     if status is None:
         return ResponseKind.FAILED
     if response.of_iam:  # IAM may refuse us or not; it says nothing about the job or MetaStudio's rate limit
-        return ResponseKind.CREDENTIALS if 400 <= status < 500 and status not in (408, 429) else ResponseKind.FAILED
+        return ResponseKind.CREDENTIALS if response.is_permanent_error else ResponseKind.FAILED
     if special := _BY_CODE.get((status, response.code or "")) or response.meaning:
         return ResponseKind(special)
     match status:

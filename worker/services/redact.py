@@ -122,10 +122,6 @@ def _of_records(app: AppContext, account: str, refs: Iterable[Target], what: Wha
     return {text for text in texts if isinstance(text, str)}
 
 
-def _dicts(found: object) -> list[dict[str, Any]]:
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-
-
 def _receipts(app: AppContext, account: str) -> Iterable[dict[str, Any]]:
     receipts = Receipts(app.redis, account, app.keys)
     if app.receipts_dir is not None:

@@ -63,11 +63,7 @@ class Agencies:
             case "pod_key":
                 if not _is(request.header.get("authorization", ""), settings.identity):
                     return _error(401, "token is invalid")
-                return _reply(
-                    "credentials",
-                    self._issue(settings),
-                    ("accessKeyId", "secretAccessKey", "securityToken", "expiration"),
-                )
+                return _reply("credentials", self._issue(settings), _OF_A_POD)
             case _:
                 return self._of_sts(request, settings)
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from worker.config.clock import elapsed
 from worker.config.network import Network
+from worker.config.urls import origin_of
 from worker.config.webhooks import Endpoint
 from worker.metastudio.exchange import Call, Reply, prepare
 from worker.metastudio.response import TransportFailure
@@ -77,9 +78,8 @@ class Sender:
     def __init__(self, endpoint: Endpoint, environ: Mapping[str, str], network: Network) -> None:
         self._endpoint = endpoint
         self._secrets = Secrets(endpoint, environ)
-        parts = urlsplit(endpoint.url)
         network = replace(network, ca_bundle=endpoint.ca_bundle or network.ca_bundle)
-        self._transport = Transport(f"{parts.scheme}://{parts.netloc}", network=network, pool_size=8)
+        self._transport = Transport(origin_of(endpoint.url), network=network, pool_size=8)
 
     def send(self, id: str, body: bytes, now: Callable[[], float] = time.time) -> Result:
         """Raises `SettingsError` where the secrets or the CAs cannot be read: then nothing was sent."""

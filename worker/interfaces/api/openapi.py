@@ -12,7 +12,7 @@ from worker.interfaces.api.request_schema import LONGEST_PERSON, MOST
 from worker.interfaces.web.request_guard import BODY_LIMIT, BODY_S
 from worker.ledger.types import Effect
 from worker.model.erasure import Related
-from worker.model.ids import ID
+from worker.model.ids import ID, OPAQUE, REASON
 from worker.model.states import Cause, Evidence, Lane, State, WaitingFor
 from worker.model.target import JOB
 from worker.receipts.receipt import EVENTS, FIELDS, NUMBERS
@@ -55,8 +55,8 @@ _COUNT = {"type": "integer", "minimum": 0}
 _WHEN = {"type": ["string", "null"], "format": "date-time"}
 _STATE = {"type": "string", "enum": [state.value for state in State]}
 _JOB_ID = {"type": "string", "pattern": f"^{ID.pattern}$", "example": "26f06524-4f75-4b3a-a853-b649a21aaf66"}
-_OPAQUE = {"pattern": "^[0-9A-Za-z][0-9A-Za-z._:/#-]{0,63}$"}
-_REASON = {"type": "string", "pattern": "^[0-9A-Za-z#][0-9A-Za-z ._:;,/#()-]{0,63}$", "example": "TICKET-4711"}
+_OPAQUE = {"pattern": f"^{OPAQUE.pattern}$"}
+_REASON = {"type": "string", "pattern": f"^{REASON.pattern}$", "example": "TICKET-4711"}
 _DURATION = {"example": "24h"}
 _MOMENT = {"format": "date-time", "example": "2026-12-01T00:00:00Z"}
 _WITHDRAWN = ("cancelled", "cancelled_after_calls", "claim_removed", "in_flight", "may_be_deleted", "not_claimed")

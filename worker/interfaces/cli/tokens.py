@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from worker.config.api_tokens import ApiToken, Scope, make, section
+from worker.config.token_file import TokenFile, path_of
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting
@@ -17,12 +19,6 @@ from worker.model.ids import why_bad_id
 from worker.services import token_acts
 from worker.services.act import Approval
 from worker.services.times import parse_span, relative, rfc3339, span
-
-if TYPE_CHECKING:
-    from worker.config.api_tokens import ApiToken
-    from worker.config.token_file import TokenFile
-
-SCOPES = ("request", "read", "operate")
 
 
 @click.group(cls=CommandGroup)
@@ -42,7 +38,7 @@ def tokens() -> None:
 @click.option(
     "--scope",
     "scopes",
-    type=click.Choice(SCOPES),
+    type=click.Choice([one.value for one in Scope]),
     multiple=True,
     required=True,
     help="request: request deletions. read: see them and the metrics. operate: both, and everything operators do.",
@@ -58,8 +54,6 @@ def create(name: str, scopes: tuple[str, ...], projects: tuple[str, ...], only_p
     \b
     eraser console tokens create shop --scope request --scope read
     """
-    from worker.config.api_tokens import Scope, make, section
-
     for project in projects:
         if why := why_bad_id(project, "project id"):
             raise UsageError(f"--project: {why}")
@@ -137,8 +131,6 @@ def revoke(name: str, approval: Approval) -> None:
 
 
 def _file(app: AppContext) -> TokenFile:
-    from worker.config.token_file import TokenFile, path_of
-
     return TokenFile(path_of(app.settings, app.environ))
 
 

@@ -11,7 +11,7 @@ from worker.model.errors import UsageError
 from worker.model.states import State
 from worker.model.target import Target
 from worker.services import filters, hold, many, show
-from worker.services.act import Approval
+from worker.services.act import Approval, Plan
 from worker.services.dead_letters import FEW
 from worker.services.many import Selection
 from worker.services.show import Step
@@ -72,7 +72,7 @@ def _dialog(context: RequestContext) -> Dialog:
 
     plan = many.plan(selection)
     title = plan.title[:1].upper() + plan.title[1:]
-    says = list(_says(step, selection))
+    says = _says(step, selection, plan)
     button = BUTTONS[step] if number else ""
     return Dialog(
         title,
@@ -90,8 +90,7 @@ def _dialog(context: RequestContext) -> Dialog:
     )
 
 
-def _says(step: Step, selection: Selection) -> list[str]:
-    plan = many.plan(selection)
+def _says(step: Step, selection: Selection, plan: Plan) -> list[str]:
     if not selection.meant:
         return [*plan.remarks] or ["Nothing is ticked: go back to the list, and choose."]
     what = CANARY if step is Step.REPLAY and len(selection.meant) > FEW else SAYS[step]
