@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from worker.execution import courier
+from worker.execution import deliverer
 from worker.execution.celery_app import app
 from worker.ledger import deliveries
 
 __all__ = ["app"]
 
 deliveries.LEASE_S = 3.0
-courier.EVERY_S = courier.PAUSE_S = 0.2
+deliverer.EVERY_S = deliverer.PAUSE_S = 0.2

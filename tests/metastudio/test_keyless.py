@@ -164,7 +164,7 @@ def test_a_refusal_says_who_refused_and_nothing_is_sent_to_metastudio(desk: Desk
     assert (response.of_iam, response.status, classify(response)) == (True, 401, ResponseKind.CREDENTIALS)
     expected = {Source.ECS: "metadata service: 401 this ECS has no agency: choose one for it"}
     assert response.in_words() == expected.get(desk.reference.source, response.in_words())
-    assert response.in_words().startswith(f"{desk.keys.giver}: 401 ")
+    assert response.in_words().startswith(f"{desk.keys.issuer}: 401 ")
     assert desk.count("list") == 0
 
 

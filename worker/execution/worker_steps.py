@@ -14,7 +14,7 @@ from celery.worker import state as of_celery
 
 from worker.execution.app_context import app_context
 from worker.execution.celery_app import Refused, intake, refuse_wrong_ledger
-from worker.execution.courier import Courier
+from worker.execution.deliverer import Deliverer
 from worker.execution.dispatcher import Dispatcher
 from worker.execution.fallback import FallbackExecutors
 from worker.execution.health import WORKER, beats
@@ -61,7 +61,7 @@ class CredentialsStep(bootsteps.Step):
 
 
 class Companions(bootsteps.StartStopStep):
-    """Dispatcher, intake, archivist and courier, each in its thread, and the heartbeat in Celery's event loop."""
+    """Dispatcher, intake, archivist and deliverer, each in its thread, and the heartbeat in Celery's event loop."""
 
     requires = ("celery.worker.components:Pool", "celery.worker.components:Timer")
 
@@ -104,9 +104,9 @@ class Companions(bootsteps.StartStopStep):
         if every_s := context.settings.recheck:
             self._threads.append(Rechecker(context, context.settings.accounts, every_s))
         if context.settings.webhooks:
-            courier = Courier(context)
-            courier.turn()  # before anything is done: from now on events are written down
-            self._threads.append(courier)
+            deliverer = Deliverer(context)
+            deliverer.turn()  # before anything is done: from now on events are written down
+            self._threads.append(deliverer)
         for thread in self._threads:
             thread.start()
 

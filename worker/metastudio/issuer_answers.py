@@ -22,14 +22,14 @@ LOCKED: Final = "IAM.0061"
 _WRONG_PASSWORD: Final = 401
 
 
-def failed(reply: Reply, secrets: Iterable[str], giver: str, *, given: int) -> Response:
+def failed(reply: Reply, secrets: Iterable[str], issuer: str, *, given: int) -> Response:
     """The issuer's answer, redacted. given: the status of an answer with what was asked for, which is never quoted."""
     response = read_answer(reply, secrets=secrets, quote_message=reply.status != given)
     if reply.status == given:
-        response = replace(response, message=f"no usable {'token' if giver == IAM else 'key'} came with it")
+        response = replace(response, message=f"no usable {'token' if issuer == IAM else 'key'} came with it")
     # {"error": {"code": 401, …}} only repeats the status
     code = None if response.code == str(response.status) else response.code
-    return replace(response, of_iam=True, giver=giver, code=code)
+    return replace(response, of_iam=True, issuer=issuer, code=code)
 
 
 def silent(failure: TransportFailure, ms: int) -> Response:

@@ -25,7 +25,7 @@ from worker.metastudio.renewing import Renewing
 from worker.metastudio.response import Response, TokenUse
 from worker.model.errors import SettingsError
 
-GIVERS: Final = {Source.ECS: "metadata service", Source.CCE: "pod identity", Source.OIDC: "STS"}
+ISSUERS: Final = {Source.ECS: "metadata service", Source.CCE: "pod identity", Source.OIDC: "STS"}
 _TOKEN_PATH: Final = "/meta-data/latest/api/token"  # noqa: S105  a path
 _KEY_PATH: Final = "/openstack/latest/securitykey"
 _STS_PATH: Final = "/v5/agencies/assume-with-oidc"
@@ -84,7 +84,7 @@ class TemporaryKeys(Renewing[Agency]):
         if reference.source is not Source.OIDC:  # the platform's own address is no proxy's business
             how["network"] = replace(how.get("network", STRAIGHT), proxy=None)
         super().__init__(**how)
-        self.giver = GIVERS[reference.source]
+        self.issuer = ISSUERS[reference.source]
         self._reference = reference
         self._read: Callable[[], str | None] = lambda: None
         if reference.token_file is not None:
@@ -119,7 +119,7 @@ class TemporaryKeys(Renewing[Agency]):
     def _fetch(self, _: str, login: Agency, call: Call) -> tuple[Credentials, float, float] | Response:
         sent = self._clock()
         reply = self._requested(login, call)
-        answer = failed(reply, login.secrets, self.giver, given=200 if reply.status == 200 else 201)
+        answer = failed(reply, login.secrets, self.issuer, given=200 if reply.status == 200 else 201)
         if reply.status not in (200, 201):
             no_agency = self._reference.source is Source.ECS and _NO_AGENCY in reply.body
             return replace(answer, message="this ECS has no agency: choose one for it") if no_agency else answer

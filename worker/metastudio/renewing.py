@@ -102,7 +102,7 @@ class Renewing(ABC, Generic[I]):
     gives numbers in [0, 1).
     """
 
-    giver = IAM  # for people
+    issuer = IAM  # for people
     by_project: ClassVar[bool] = True  # each project needs its own
     may_lock: ClassVar[bool] = True  # a refusal counts towards a lock: none more is risked while an older one works
 
@@ -206,7 +206,7 @@ class Renewing(ABC, Generic[I]):
         if isinstance(fetched, Response):
             self._remember(fetched, project_id, login)
             fields = {"status": fetched.status, "code": fetched.code, "error": fetched.message or fetched.failure}
-            log.warning("token.not_given", extra={"project_id": project_id, "source": self.giver, **fields})
+            log.warning("token.not_given", extra={"project_id": project_id, "source": self.issuer, **fields})
             if watch and self._refuses(fetched):
                 if kept is None or self.may_lock:
                     watch.refused(login.signer, fetched, close=kept is None)
@@ -214,7 +214,7 @@ class Renewing(ABC, Generic[I]):
                 watch.after(login.signer, fetched)
             return kept or fetched
         issued = self._keep(project_id, login, *fetched)
-        log.info("token.given", extra={"project_id": project_id, "source": self.giver, "number": issued.use.number})
+        log.info("token.given", extra={"project_id": project_id, "source": self.issuer, "number": issued.use.number})
         self._failures.pop(None, None)
         self._failures.pop(project_id, None)
         if watch and self.may_lock:  # what an issuer hands out without judging a secret is proven by MetaStudio alone

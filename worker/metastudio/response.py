@@ -68,8 +68,8 @@ class Response:
     retry_after_s: float | None = None  # Retry-After in seconds (a date is turned into seconds), never negative
     server_time: datetime | None = None  # UTC; from "server time:…" of a refused signature, else None
     date: datetime | None = None  # UTC; the Date header
-    of_iam: bool = False  # IAM's response, or another giver's, to our request for a token or a key: nothing was sent
-    giver: str = IAM  # …for people
+    of_iam: bool = False  # IAM's response, or another issuer's, to our request for a token or a key: nothing was sent
+    issuer: str = IAM  # …for people
     sent_at: float | None = field(default=None, compare=False)  # `time.monotonic` of the first byte; None: not sent
     token: TokenUse | None = field(default=None, repr=False, compare=False)  # what `Client.renew` needs of a refusal
     signed_at: datetime | None = field(default=None, compare=False)  # of a refusal: what the call was signed with
@@ -84,7 +84,7 @@ class Response:
 
     def in_words(self) -> str:
         """On one line for people: status, code and message, or why there are none."""
-        who = f"{self.giver}: " if self.of_iam else ""
+        who = f"{self.issuer}: " if self.of_iam else ""
         parts = (
             (self.status, self.code, self.message) if self.status else (f"no answer ({self.message or self.failure})",)
         )

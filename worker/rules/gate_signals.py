@@ -42,7 +42,7 @@ def of_answer(response: Response, under: Lease | Trial, key: str) -> GateSignal:
 
 
 def _is_about_the_project(response: Response) -> bool:
-    return response.of_iam and response.giver == IAM and response.status in _ABOUT_THE_PROJECT
+    return response.of_iam and response.issuer == IAM and response.status in _ABOUT_THE_PROJECT
 
 
 def server_time_of(response: Response) -> datetime | None:

@@ -131,7 +131,7 @@ def described(response: Response) -> dict[str, Any]:
     fields = {
         "status": response.status,
         "code": response.code,
-        "message": f"{response.giver}: {response.message or 'no token'}" if response.of_iam else response.message,
+        "message": f"{response.issuer}: {response.message or 'no token'}" if response.of_iam else response.message,
         "request_id": response.request_id,
         "failure": response.failure.value if response.failure else None,
     }

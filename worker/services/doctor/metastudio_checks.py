@@ -17,7 +17,7 @@ from worker.config.network import NO_PROXY, PROXY
 from worker.config.trust import CA_BUNDLE, trust
 from worker.execution.app_context import AppContext
 from worker.execution.key_budget import KeyBlocked
-from worker.metastudio.keyless import GIVERS
+from worker.metastudio.keyless import ISSUERS
 from worker.metastudio.response import Listing, Obstacle, Response
 from worker.model.errors import EraserError
 from worker.rules.classify import shows_jobs
@@ -115,7 +115,7 @@ def _issued(account: Account) -> str:
 def _not_issued(issuer: LoginReference | KeylessReference) -> str:
     if isinstance(issuer, LoginReference):
         return f"no token from IAM at {issuer.endpoint}"
-    return f"no key from the {GIVERS[issuer.source]} at {issuer.address}".replace("the STS", "STS")
+    return f"no key from the {ISSUERS[issuer.source]} at {issuer.address}".replace("the STS", "STS")
 
 
 def _refusal_todo(issuer: LoginReference | KeylessReference) -> str:

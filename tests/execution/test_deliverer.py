@@ -17,9 +17,9 @@ from tests.support.command import Command
 from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.waiting import wait_until
 from tests.support.webhook_receiver import Receiver
-from worker.execution import courier
+from worker.execution import deliverer
 from worker.execution.app_context import AppContext
-from worker.execution.courier import Courier
+from worker.execution.deliverer import Deliverer
 from worker.ledger import deliveries
 from worker.ledger.deliveries import Delivery, DeliveryState
 from worker.ledger.schema.keys import Key
@@ -33,8 +33,8 @@ Start = Callable[..., AppContext]
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(courier, "EVERY_S", LATELY_S)
-    monkeypatch.setattr(courier, "PAUSE_S", LATELY_S)
+    monkeypatch.setattr(deliverer, "EVERY_S", LATELY_S)
+    monkeypatch.setattr(deliverer, "PAUSE_S", LATELY_S)
 
 
 @pytest.fixture
@@ -57,8 +57,8 @@ def configured(command: Command, tmp_path: Path) -> Start:
 
 
 @contextmanager
-def delivering(app: AppContext) -> Iterator[Courier]:
-    one = Courier(app)
+def delivering(app: AppContext) -> Iterator[Deliverer]:
+    one = Deliverer(app)
     one.turn()  # from now on events are written down
     one.start()
     try:
@@ -165,7 +165,7 @@ def test_an_endpoint_that_never_answers_delays_no_other(
 ) -> None:
     with Receiver(delay_s=3600) as stuck:
         app = configured(stuck.toml(tmp_path, "stuck"), receiver.toml(tmp_path))
-        one = Courier(app)
+        one = Deliverer(app)
         one.turn()
         undertaker.end(*(f"job-{n}" for n in range(30)), to="deleted")
         one.start()
@@ -177,26 +177,26 @@ def test_an_endpoint_that_never_answers_delays_no_other(
 def test_an_endpoint_that_refuses_is_left_alone_for_a_while(
     configured: Start, receiver: Receiver, undertaker: Undertaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(courier, "PAUSE_S", 3600.0)
+    monkeypatch.setattr(deliverer, "PAUSE_S", 3600.0)
     with Receiver(status=500) as wrong:
         app = configured(wrong.toml(tmp_path, "wrong"), receiver.toml(tmp_path))
-        one = Courier(app)
+        one = Deliverer(app)
         one.turn()
         undertaker.end(*(f"job-{n}" for n in range(30)), to="deleted")
         with delivering(app):
             wait_until(lambda: len(receiver.messages) == 30, what="the other one has all of them")
-            wait_until(lambda: wrong.attempts.total() == courier.WIDEST, what="those that were on their way")
-        assert wrong.attempts.total() == courier.WIDEST, "and no more, though 22 are due"
+            wait_until(lambda: wrong.attempts.total() == deliverer.WIDEST, what="those that were on their way")
+        assert wrong.attempts.total() == deliverer.WIDEST, "and no more, though 22 are due"
 
 
 def test_whoever_dies_with_a_delivery_loses_it_to_the_next(
     configured: Start, receiver: Receiver, undertaker: Undertaker, tmp_path: Path
 ) -> None:
     app = configured(receiver.toml(tmp_path))
-    Courier(app).turn()
+    Deliverer(app).turn()
     undertaker.end("a", to="deleted")
     ledger = app.ledger("default")
-    deliveries.fan_out(ledger, Courier(app)._wanted("default"))
+    deliveries.fan_out(ledger, Deliverer(app)._wanted("default"))
     (lost,) = deliveries.take(ledger, "crm", 8)  # and nobody says what became of it
     assert deliveries.take(ledger, "crm", 8) == []
     app.redis.zadd(f"{ledger.prefix}{Key.DELIVERIES_DUE}crm", {lost.id: 1})  # its lease ends
@@ -211,7 +211,7 @@ def test_whoever_dies_with_a_delivery_loses_it_to_the_next(
 
 
 def test_a_project_of_no_account_is_nobody_s(configured: Start, receiver: Receiver, tmp_path: Path) -> None:
-    one = Courier(configured(receiver.toml(tmp_path, projects=["p-2"]), accounts=TWO_ACCOUNTS))
+    one = Deliverer(configured(receiver.toml(tmp_path, projects=["p-2"]), accounts=TWO_ACCOUNTS))
     assert [one._wanted(account)[0].account for account in "ab"] == [False, True]
     one._queues["crm"].endpoint = replace(one._queues["crm"].endpoint, projects=("p-3",))
     assert [one._wanted(account)[0].account for account in "ab"] == [False, False]
@@ -222,7 +222,7 @@ def test_what_another_program_did_to_one_account_stops_no_other(
     key: str, configured: Start, receiver: Receiver, redis_url: str, tmp_path: Path
 ) -> None:
     app = configured(receiver.toml(tmp_path), accounts=TWO_ACCOUNTS)
-    Courier(app).turn()
+    Deliverer(app).turn()
     Undertaker(redis_url, "b", "p-2").end("x", to="deleted")
     app.redis.delete(app.keys.account("a") + key)
     app.redis.set(app.keys.account("a") + key, "of another program")
@@ -235,9 +235,9 @@ def test_what_is_due_is_sent_while_redis_has_no_room_for_more_deliveries(
     configured: Start, receiver: Receiver, undertaker: Undertaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = configured(receiver.toml(tmp_path))
-    Courier(app).turn()
+    Deliverer(app).turn()
     undertaker.end("a", to="deleted")
-    deliveries.fan_out(app.ledger("default"), Courier(app)._wanted("default"))
+    deliveries.fan_out(app.ledger("default"), Deliverer(app)._wanted("default"))
     undertaker.end("b", to="deleted")
 
     def full(*_: Any) -> int:
@@ -254,7 +254,7 @@ def test_an_internal_error_about_a_message_uses_attempts_until_it_is_given_up(
     def broken(*_: Any) -> bytes:
         raise IndexError("list index out of range")
 
-    monkeypatch.setattr(courier, "body", broken)
+    monkeypatch.setattr(deliverer, "body", broken)
     app = configured(receiver.toml(tmp_path))
     with delivering(app):
         undertaker.end("a", to="deleted")
@@ -274,9 +274,9 @@ def test_a_url_without_a_path_is_sent_to(
 def test_accounts_take_turns_at_an_endpoint_that_refuses(
     configured: Start, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(courier, "PAUSE_S", 0.0)
+    monkeypatch.setattr(deliverer, "PAUSE_S", 0.0)
     with Receiver(status=500) as wrong:
-        one = Courier(app := configured(wrong.toml(tmp_path), accounts=TWO_ACCOUNTS))
+        one = Deliverer(app := configured(wrong.toml(tmp_path), accounts=TWO_ACCOUNTS))
         one.turn()
         for account, project in (("a", PROJECT), ("b", "p-2")):
             Undertaker(redis_url, account, project).end("x", "y", "z", to="deleted")
@@ -291,7 +291,7 @@ def test_accounts_take_turns_at_an_endpoint_that_refuses(
 def test_attempts_for_which_there_is_no_thread_are_not_counted_as_under_way(
     configured: Start, receiver: Receiver, undertaker: Undertaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = Courier(app := configured(receiver.toml(tmp_path)))
+    one = Deliverer(app := configured(receiver.toml(tmp_path)))
     one.turn()
     undertaker.end("a", "b", to="deleted")
 
@@ -311,7 +311,7 @@ def test_attempts_for_which_there_is_no_thread_are_not_counted_as_under_way(
 def test_events_are_written_down_again_when_a_failover_lost_that_they_are(
     configured: Start, receiver: Receiver, undertaker: Undertaker, tmp_path: Path
 ) -> None:
-    one = Courier(app := configured(receiver.toml(tmp_path)))
+    one = Deliverer(app := configured(receiver.toml(tmp_path)))
     one.turn()
     app.redis.hset(app.keys.account("default") + Key.ACCOUNT, "outbox", 1)
     one.turn()

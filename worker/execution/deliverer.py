@@ -63,11 +63,11 @@ class _Queue:
         self.width, self.not_before = 1, time.monotonic() + PAUSE_S
 
 
-class Courier(Periodic):
+class Deliverer(Periodic):
     """The loop, and the attempts under way."""
 
     def __init__(self, app: AppContext) -> None:
-        super().__init__("courier")
+        super().__init__("deliverer")
         self._app = app
         self._lock = threading.Lock()
         self._ended = threading.Condition(self._lock)
