@@ -12,7 +12,7 @@ from importlib import import_module
 import pytest
 
 from worker.config import personal as module
-from worker.config.personal import check_opaque, check_reason, personal
+from worker.config.personal import check_app_user, check_opaque, check_reason, personal
 from worker.model.errors import UsageError
 from worker.model.ids import is_opaque
 
@@ -181,4 +181,6 @@ def test_ticket_numbers_dates_and_times_are_reasons(text: str) -> None:
 
 
 def test_an_app_user_is_whatever_metastudio_was_told() -> None:
-    assert check_opaque("13812345678", "app user") == "13812345678"
+    assert check_app_user("13812345678") == "13812345678"
+    with pytest.raises(UsageError, match="app user: use an opaque id"):
+        check_app_user("Anna Nowak")

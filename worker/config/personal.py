@@ -70,8 +70,6 @@ _IDENTITY: Final = {  # country -> the numbers of its people, as python-stdnum n
 }
 _IDENTITY_LENGTHS: Final = range(9, 20)  # characters of one
 
-APP_USER: Final = "app user"
-
 _allowed: re.Pattern[str] | None = None
 
 
@@ -132,9 +130,8 @@ def _modules() -> tuple[Any, ...]:
 
 
 def check_opaque(text: str | None, what: str, *, known: bool = False) -> str | None:
-    """Return `text` if it is an opaque id (requester, run, app user). Raise `UsageError` otherwise.
+    """Return `text` if it is an opaque id (requester, run) without personal data. Raise `UsageError` otherwise.
 
-    An app user is whatever MetaStudio knows; it is sent and never shown, so there are no further rules for it.
     known: it is in the ledger already, and only names what is there.
     """
     if text is None:
@@ -142,9 +139,14 @@ def check_opaque(text: str | None, what: str, *, known: bool = False) -> str | N
     if not is_opaque(text):
         form = "1 to 64 letters, digits or . _ : / # -"
         raise UsageError(f"{what}: use an opaque id of {form}; never a name, e-mail or phone number")
-    if what != APP_USER and not known:
+    if not known:
         _refuse_personal(text, what)
     return text
+
+
+def check_app_user(text: str | None, what: str = "app user") -> str | None:
+    """The same of an app user: whatever MetaStudio knows. It is sent and never shown, so only its form is checked."""
+    return check_opaque(text, what, known=True)
 
 
 def check_reason(text: str | None) -> str | None:

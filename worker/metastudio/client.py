@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from worker.config.clock import elapsed
 from worker.config.network import STRAIGHT, Network
-from worker.config.personal import check_opaque
+from worker.config.personal import check_app_user
 from worker.config.urls import check_endpoint
 from worker.metastudio.credentials import CredentialsSource, Watch
 from worker.metastudio.exchange import Call, Reply, prepare
@@ -249,7 +249,7 @@ class Client:
             if body is not None:
                 headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
             request = prepare(method, self._base + path, headers, body)
-            if app_user is not None and check_opaque(app_user, "app user"):
+            if app_user is not None and check_app_user(app_user):
                 request.headers["X-App-UserId"] = app_user
             auth(request)
             return self._transport.exchange(request, call, max_body_bytes=max_body_bytes)

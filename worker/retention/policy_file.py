@@ -13,7 +13,7 @@ from typing import Any
 
 from worker.config import tables
 from worker.config.durations import parse_duration
-from worker.config.personal import check_opaque, check_reason
+from worker.config.personal import check_app_user, check_reason
 from worker.config.problems import Problems
 from worker.config.tables import checked, nearest
 from worker.config.toml import REFUSE, Place, Toml
@@ -46,7 +46,7 @@ POLICIES = tables.Section(
         "include_finished": tables.flag,
         **dict.fromkeys(("batch_name", "tag", "job_name", "resolution"), tables.exact_text),
         "flexus": tables.flag,
-        "app_user": checked(lambda value: check_opaque(value, "app user")),
+        "app_user": checked(check_app_user),
         "grace": _DURATION,
         "schedule": checked(Cron.parse),
         "max_jobs": tables.number("a whole number of jobs", 1_000_000, int),

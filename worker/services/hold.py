@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from worker.config.personal import check_opaque
+from worker.config.personal import check_app_user
 from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import ActionName, AuditAction
 from worker.ledger.holds import Hold, HoldList
@@ -70,7 +70,7 @@ def add_user(
     app: AppContext, account: str | None, app_user: str, approval: Approval, *, until_ms: float | None
 ) -> None:
     """Hold every job of an app user, in one account, or in all of them including future ones."""
-    check_opaque(app_user, "app user")
+    check_app_user(app_user)
     action, every = AuditAction(), account is None
     for name in accounts_of(app, account):
         app.places.introduce(name)
@@ -86,7 +86,7 @@ def accounts_of(app: AppContext, account: str | None) -> list[str]:
 
 def remove_user(app: AppContext, account: str | None, app_user: str, approval: Approval) -> tuple[bool, int]:
     """Remove an app user's hold: whether there was one, and how many deletions continue."""
-    check_opaque(app_user, "app user")
+    check_app_user(app_user)
     there, freed, action = False, 0, AuditAction()
     for name in accounts_of(app, account):
         holds = HoldList(app.ledger(name))

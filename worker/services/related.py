@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from worker.config.personal import check_opaque
+from worker.config.personal import check_app_user
 from worker.execution.app_context import AppContext
 from worker.ledger.erasures import ErasureRow, erasures, erasures_of
 from worker.ledger.holds import HoldList
@@ -192,7 +192,7 @@ def erase(
 ) -> list[Outcome]:
     """Ask for it; workers do it, after one more look. Raises `RefusedBySafetyRule`, also for a plan that was not
     confirmed."""
-    check_opaque(app_user, "app user")
+    check_app_user(app_user)
     number = len(selection.meant)
     approval.check(number, "job")
     action, found = approval.action(of, count=number), []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.config.personal import check_opaque
+from worker.config.personal import check_app_user
 from worker.execution.app_context import AppContext
 from worker.model.target import Target
 from worker.rules.parts import BIN_LOOK_MS, DAY_MS, Part
@@ -17,7 +17,7 @@ LOOK_AFTER_S = 120.0  # if this process dies after its call
 def restore(app: AppContext, selection: Selection, approval: Approval, *, app_user: str | None) -> list[Outcome]:
     """Restore each part that is meant. From then on nothing of the job is deleted; the next look says whether it is
     there. Raises `RefusedBySafetyRule` for a plan that was not confirmed, and `SettingsError` without credentials."""
-    check_opaque(app_user, "app user")
+    check_app_user(app_user)
     approval.check(len(selection.meant), "job")
     found = []
     for one in selection.meant:

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, TypedDict, Unpack
 
 from worker.config.durations import LONGEST, format_duration
-from worker.config.personal import check_opaque, check_reason
+from worker.config.personal import check_app_user, check_opaque, check_reason
 from worker.execution import tracing
 from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import ActionName
@@ -99,7 +99,7 @@ def deletion_request(
         by=check_opaque(terms.get("by"), "by"),
         why=check_reason(terms.get("reason")),
         run=check_opaque(terms.get("run"), "run"),
-        app_user=check_opaque(terms.get("app_user"), "app user"),
+        app_user=check_app_user(terms.get("app_user")),
         delay_s=max(0.0, after_s),
         deadline_s=deadline_s,
         force=terms.get("force", False),

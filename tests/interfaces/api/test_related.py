@@ -75,4 +75,6 @@ def test_what_must_not_be_is_refused_and_changes_nothing(left: LeftBehind, tmp_p
     problem(call(site, left, "nobody-s", "erase", reason="T-1"), 404, "unknown-deletion")
     HoldList(left.app.ledger("default")).add([left.target("job-1")], why="T", by="legal-3")
     assert "on hold" in problem(call(site, left, "job-1", "erase", reason="T-1"), 409, "nothing-done")["detail"]
+    named = call(site, left, "job-1", "erase", reason="T-1", app_user="13800138000")
+    assert "on hold" in problem(named, 409, "nothing-done")["detail"], "an app user is whatever MetaStudio knows"
     assert left.erasure("job-1") == before

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from worker.config.personal import check_opaque
+from worker.config.personal import check_app_user, check_opaque
 from worker.config.tables import nearest
 from worker.interfaces.web.problem_details import Problem
 from worker.model.erasure import Related
@@ -118,7 +118,7 @@ def read_act(document: Mapping[str, Any]) -> ActBody:
     _check_fields(document, _ACT)
     if not document.get("reason"):
         raise _invalid("reason: say why, with a ticket number")
-    check_opaque(document.get("app_user"), "app_user")
+    check_app_user(document.get("app_user"), "app_user")
     return ActBody(**document)
 
 
