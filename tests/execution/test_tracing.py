@@ -15,6 +15,7 @@ from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.sdk.trace import ReadableSpan
 
 from tasks import request_deletion
+from tests.execution.test_executor import Shop, shop, simulator  # noqa: F401 - fixtures
 from tests.support import ledgers
 from tests.support.command import Command
 from tests.support.dead_letters import PROJECT
@@ -22,7 +23,7 @@ from tests.support.http_site import DELETIONS, Site
 from tests.support.ledgers import Bench
 from tests.support.otlp import PARENT, SPAN, TRACE, Collector, Spans, ids, traced
 from tests.support.waiting import PATIENCE_S
-from worker.execution import app_context, otel, tracing
+from worker.execution import app_context, logs, otel, tracing
 from worker.execution.app_context import AppContext
 from worker.ledger.keys import OURS
 from worker.ledger.schema.fields import Field
@@ -162,6 +163,50 @@ def test_no_variable_sends_a_path_or_a_header_of_an_answer(
         assert planted not in spans.all
 
 
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_a_line_of_the_log_has_the_ids_of_its_span(
+    spans: Spans, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", list(root.handlers))
+    monkeypatch.setattr(root, "level", root.level)
+    logs.set_up(logging.INFO, {"ERASER_LOG_FORMAT": form})
+    log = logging.getLogger("worker.x")
+    log.info("outside")
+    with tracing.executor("default", None), tracing.request("eraser x", {}):
+        log.info("inside")
+    outside, inside = capsys.readouterr().err.splitlines()
+    trace_id, span_id, _ = ids(spans.the("eraser x"))
+    shown = (
+        f'"trace_id": "{trace_id}", "span_id": "{span_id}"'
+        if form == "json"
+        else f"trace_id={trace_id} span_id={span_id}"
+    )
+    assert shown in inside
+    assert "_id" not in outside, "there was no span"
+
+
+def test_the_end_of_an_attempt_is_logged_with_the_ids_of_its_span(
+    spans: Spans,
+    shop: Shop,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is written when the end is recorded: then the attempt's span is over."""
+    caplog.set_level(logging.INFO)
+    shop.simulator.fill(2)
+    shop.request("job-00001", "job-00002")
+    with tracing.executor("default", None):
+        shop.work()
+    logged = {
+        (record.job_id, record.trace_id, record.span_id)  # type: ignore[attr-defined]
+        for record in caplog.records
+        if record.msg == "deletion.deleted"
+    }
+    made = {((span.attributes or {})["eraser.id"], *ids(span)[:2]) for span in spans.named("attempt")}
+    assert logged == made
+    assert len(made) == 2
+
+
 LOGGING = """
 import logging, os
 from worker.execution import celery_app
@@ -214,7 +259,7 @@ for name in [*os.environ]:
 from worker.execution import celery_app, tracing
 celery_app._log()
 with tracing.command("request", {"TRACEPARENT": "x"}), tracing.executor("a", None), tracing.wakeup():
-    assert tracing.headers() == {}
+    assert tracing.headers() == tracing.ids() == tracing.ids_of_attempt() == {}
 print([name for name in sys.modules if name in ("worker.execution.otel", "worker.execution.spans")])
 """
 

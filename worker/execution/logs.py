@@ -1,5 +1,6 @@
 """One line per event: for people on a terminal, as JSON otherwise, or as ERASER_LOG_FORMAT says; redacted at the very
-end, whoever wrote it. What is logged while an HTTP request is answered has its `http_request_id`.
+end, whoever wrote it. What is logged while an HTTP request is answered has its `http_request_id`, what is logged in a
+span of OpenTelemetry its `trace_id` and `span_id`.
 
     12:03:04.125 info  deletion.deleted  job_id=job-0001 status=200 ms=12
     {"time": "2026-11-22T12:03:04.125Z", "level": "info", "event": "deletion.deleted", "job_id": "job-0001", …}
@@ -26,12 +27,14 @@ from urllib.parse import unquote, urlsplit
 from worker.config.files import NotText, read_text
 from worker.config.log_format import LOG_FORMAT, LogFormat
 from worker.config.request_id import HTTP_REQUEST_ID
+from worker.execution import tracing
 from worker.metastudio.redaction import MASK, redact
 
 _OURS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _IDS = frozenset(
     {
         *("id", "job_id", "project_id", "request_id", "http_request_id", "run", "replay", "head", "group"),
+        *("trace_id", "span_id"),
         *("account", "worker", "child", "pid"),
     }
 )
@@ -62,6 +65,7 @@ class Redacted(logging.Formatter):
         copied = copy(record)
         if (request := HTTP_REQUEST_ID.get()) is not None:
             copied.http_request_id = request
+        vars(copied).update(tracing.ids() | vars(copied))  # the end of an attempt names its own span
         try:
             message = record.getMessage()
         except Exception:  # a broken format string must not cost the event

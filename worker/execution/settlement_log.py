@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from worker.execution import tracing
 from worker.ledger.types import Settlement
 
 log = logging.getLogger(__name__)
@@ -30,5 +31,6 @@ def log_settled(account: str, settlement: Settlement, became: str | None) -> Non
             "ms": settlement.ms or None,
             "cause": settlement.cause,
             "evidence": settlement.evidence,
+            **tracing.ids_of_attempt(),
         },
     )

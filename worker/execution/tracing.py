@@ -17,6 +17,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.execution.guarded_span import GuardedSpan, note
@@ -32,6 +33,7 @@ _RECEIVERS: Final = (
 )
 MISSING: Final = "a variable OTEL_… names a receiver, but the extra is missing: pip install -e '.[otel]'"
 _started = False
+_ATTEMPT: Final[ContextVar[dict[str, str] | None]] = ContextVar("attempt", default=None)  # the last one of this thread
 
 
 def start(environ: MutableMapping[str, str] = os.environ) -> None:
@@ -80,6 +82,17 @@ def headers() -> dict[str, str]:
     return {"traceparent": found} if found else {}
 
 
+def ids() -> dict[str, str]:
+    """Of the present span, for a line of the log; empty: there is none."""
+    found = traceparent()
+    return dict(zip(("trace_id", "span_id"), found.split("-")[1:3], strict=True)) if found else {}
+
+
+def ids_of_attempt() -> dict[str, str]:
+    """Of the last attempt's span: its end is logged when it is recorded, after the span."""
+    return _ATTEMPT.get() or {}
+
+
 def request(name: str, carrier: Mapping[str, Any]) -> AbstractContextManager[object]:
     """A span of a door through which requests come. carrier: has the caller's `traceparent`, if it sent one."""
     return _span("request", name, carrier.get("traceparent"))
@@ -106,6 +119,7 @@ def attempt(account: str, lease: Lease) -> Iterator[list[Settlement]]:
     """One attempt. What came of it is put into the list."""
     became: list[Settlement] = []
     with _span("attempt", account, lease, became):
+        _ATTEMPT.set(ids())
         yield became
 
 
