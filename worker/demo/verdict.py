@@ -9,6 +9,7 @@ from worker.demo import scenario
 from worker.demo.scenario import PLAIN, TROUBLES, Part, Then, Trouble
 from worker.demo.stage import Stage
 from worker.ledger.records import Deletion
+from worker.model.shares import grouped
 from worker.model.states import Evidence, State
 from worker.model.target import JOB, Target
 from worker.services.json_form import as_json
@@ -53,19 +54,14 @@ def rows(stage: Stage, parts: Sequence[Part]) -> list[Row]:
     """The results of each kind of failure."""
     records = {d.ref.id: d for state in State for d in stage.queries.each(state, history=True)}
     calls = _delete_calls(stage)
-    by_trouble: dict[str, list[Part]] = {}
-    for part in parts:
-        by_trouble.setdefault(part.trouble.slug, []).append(part)
+    by_trouble = grouped(parts, lambda part: part.trouble.slug)
     known = (PLAIN, *TROUBLES)
     return [_row(trouble, by_trouble[trouble.slug], records, calls) for trouble in known if trouble.slug in by_trouble]
 
 
 def _delete_calls(stage: Stage) -> Calls:
-    calls: Calls = {}
-    for call in stage.simulator.calls():
-        if call["operation"] == "delete" and call["kind"] == JOB:
-            calls.setdefault(str(call["job_id"]), []).append(call)
-    return calls
+    every = (one for one in stage.simulator.calls() if one["operation"] == "delete" and one["kind"] == JOB)
+    return grouped(every, lambda call: str(call["job_id"]))
 
 
 def _row(trouble: Trouble, parts: Sequence[Part], records: dict[str, Deletion], calls: Calls) -> Row:

@@ -11,6 +11,7 @@ from worker.ledger import values
 from worker.ledger.redis_read import AccountReader, read_redis
 from worker.ledger.schema.keys import Key
 from worker.ledger.values import Shape
+from worker.model.shares import batches
 from worker.model.target import Target
 
 _PAGE = 500
@@ -47,8 +48,7 @@ class AuditLog(AccountReader):
         # ids first, entries later: paging by rank would tell some twice when new ones come meanwhile
         most, least = until if until is not None else "+inf", since if since is not None else "-inf"
         ids: Any = read_redis(partial(self._client.zrange, self._p + Key.AUDIT, most, least, desc=True, byscore=True))
-        for start in range(0, len(ids), _PAGE):
-            page = values.names(ids[start : start + _PAGE])
+        for page in batches(values.names(ids), _PAGE):
             for name, fields in self._hashes(Key.AUDIT_ENTRY, page):  # unless its time was over meanwhile
                 job = Target.parse(fields["job"]) if "job" in fields else None
                 counts = {key[2:]: values.whole(many) for key, many in sorted(fields.items()) if key.startswith("n:")}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Any
 
 from worker.ledger import scripts, values
@@ -16,6 +15,7 @@ from worker.ledger.schema.fields import Field
 from worker.ledger.schema.keys import Key
 from worker.ledger.schema.states import indexes_of
 from worker.ledger.types import compact
+from worker.model.shares import batches
 from worker.model.states import State
 from worker.model.target import Target
 
@@ -120,8 +120,8 @@ class BulkQueries(AccountReader):
                 yield ref
 
     def _each(self, refs: Iterable[Target], names: tuple[str, ...]) -> Iterator[tuple[Target, dict[str, Any]]]:
-        script, rest = scripts.load("read_fields"), iter(refs)
-        while batch := list(islice(rest, BATCH)):
+        script = scripts.load("read_fields")
+        for batch in batches(refs, BATCH):
             response = read_redis(script.run, self._client, self._p, compact(names), *map(str, batch))
             for ref, found in zip(batch, values.loaded(response), strict=True):
                 yield ref, dict(zip(names, found, strict=True))

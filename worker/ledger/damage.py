@@ -132,7 +132,7 @@ class Checker:
             check(ledger, keys=True)
             for index in indexes():
                 for page in self._pages("zscan", ledger.prefix + index):
-                    self._check(ledger, [member for member, _ in page])
+                    check(ledger, [member for member, _ in page])
                     yield
         records = re.compile(rb"%s:\{(.*?)\}:d:(.*)" % self._keys.namespace.encode(), re.DOTALL)
         named = f"{self._keys.namespace}:{{*}}:d:*"
@@ -142,12 +142,8 @@ class Checker:
                 if parts := records.fullmatch(key):
                     found[parts[1].decode(errors="replace")].append(parts[2])
             for account in found.keys() & set(accounts):
-                self._check(self._ledger(account), found[account])
+                check(self._ledger(account), found[account])
                 yield
-
-    def _check(self, ledger: Ledger, members: list[bytes]) -> None:
-        for start in range(0, len(members), BATCH):
-            check(ledger, members[start : start + BATCH])
 
     def _pages(self, scan: str, *args: Any, client: redis.Redis | None = None, **options: Any) -> Iterator[Any]:
         cursor = 0

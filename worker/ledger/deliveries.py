@@ -22,6 +22,7 @@ from worker.ledger.keys import OURS, Keys
 from worker.ledger.redis_read import AccountReader, read_redis
 from worker.ledger.schema.keys import Key
 from worker.ledger.types import lean
+from worker.model.shares import batches
 
 log = logging.getLogger(__name__)
 
@@ -156,8 +157,7 @@ def replay(ledger: Ledger, endpoint: str, ids: Sequence[str], **who: Unpack[Who]
     """Send deliveries that have ended again. Returns what became of each: `replayed`, `waiting` or `unknown`."""
     options = {"endpoint": endpoint} | explained(ActionName.WEBHOOKS_REPLAYED, who)
     found: dict[str, str] = {}
-    for start in range(0, len(ids), BATCH):
-        batch = list(ids[start : start + BATCH])
+    for batch in batches(ids, BATCH):
         found |= zip(batch, ledger.run_script("replay_deliveries", options | {"ids": batch})["results"], strict=True)
     return found
 

@@ -17,6 +17,7 @@ from worker.ledger.script_runner import BATCH
 from worker.ledger.types import compact
 from worker.ledger.values import entries, is_list, number, targets, texts, whole
 from worker.model.erasure import Inventory, Related, Verdict
+from worker.model.shares import batches
 from worker.model.target import Target
 
 NOT_NOW = ("on_hold", "withdrawn")  # what the request for a part is answered that was not written down
@@ -158,9 +159,8 @@ def erasures(client: redis.Redis, prefix: str, *, left: bool) -> Iterator[Erasur
     names: dict[bytes, None] = {}
     for index in [Key.LEFT_BEHIND] if left else [Key.LEFT_BEHIND, Key.ERASURES]:
         names |= dict.fromkeys(read_redis(client.zrange, prefix + index, 0, -1))
-    jobs = targets(names)
-    for start in range(0, len(jobs), BATCH):
-        yield from erasures_of(client, prefix, jobs[start : start + BATCH])
+    for batch in batches(targets(names), BATCH):
+        yield from erasures_of(client, prefix, batch)
 
 
 def erasures_of(client: redis.Redis, prefix: str, jobs: Iterable[Target]) -> Iterator[ErasureRow]:

@@ -13,6 +13,7 @@ from worker.ledger.deletions import BATCH, Ledger
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
 from worker.ledger.types import lean
+from worker.model.shares import batches
 from worker.model.target import Target
 
 
@@ -70,9 +71,9 @@ class HoldList:
 
     def adopt(self, users: Mapping[str, dict[str, Any]]) -> None:
         """Take over holds of app users, by their hashes, as `stored` has them. Of two the longer one stays."""
-        holds = [[user, json.dumps(entry), entry.get("until") or False] for user, entry in users.items()]
-        for start in range(0, len(holds), BATCH):
-            self._ledger.run_script("adopt", {"holds": holds[start : start + BATCH]})
+        holds = ([user, json.dumps(entry), entry.get("until") or False] for user, entry in users.items())
+        for batch in batches(holds, BATCH):
+            self._ledger.run_script("adopt", {"holds": batch})
 
     # -- removing ----------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from worker.ledger import scripts
 from worker.ledger.keys import OURS, Keys
 from worker.ledger.redis_read import read_redis
 from worker.ledger.script_runner import BATCH
+from worker.model.shares import batches
 
 LENT_S = 60.0  # to the worker that tries it again; then it died on the way
 MOST_KEPT = 1000  # of those whose contents are not kept; all are counted
@@ -97,7 +98,7 @@ class Parking:
 
     def unpark(self, group: str, lines: Sequence[bytes]) -> int:
         """Forget these. Returns how many were there."""
-        return sum(self._run("unpark", group, *lines[start : start + BATCH]) for start in range(0, len(lines), BATCH))
+        return sum(self._run("unpark", group, *batch) for batch in batches(lines, BATCH))
 
     def groups(self) -> list[Group]:
         """Every group, the latest first."""

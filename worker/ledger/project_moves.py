@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Any
 
 from worker.ledger import scripts
 from worker.ledger.deletions import BATCH, Ledger
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
+from worker.model.shares import batches
 from worker.model.target import Target
 
 AT_ONCE = 100  # records with their histories: as long a script as 500 without
@@ -25,8 +25,7 @@ def carry(source: Ledger, target: Ledger, project: str, refs: Iterable[str], act
 
     Raises `Unreachable` when Redis does not answer.
     """
-    rest = iter(dict.fromkeys(refs))
-    while batch := list(islice(rest, AT_ONCE)):
+    for batch in batches(dict.fromkeys(refs), AT_ONCE):
         found: list[dict[str, Any]] = json.loads(
             read_redis(scripts.load("pack").run, source.client, source.prefix, *batch)
         )
@@ -64,5 +63,4 @@ def adopt_user_holds(source: Ledger, target: Ledger, *, every: bool = False) -> 
         for user, entry in users.items()
         if not every or json.loads(entry).get("every")
     ]
-    batches = (holds[start : start + BATCH] for start in range(0, len(holds), BATCH))
-    return sum(int(target.run_script("adopt", {"holds": batch})["adopted"]) for batch in batches)
+    return sum(int(target.run_script("adopt", {"holds": batch})["adopted"]) for batch in batches(holds, BATCH))

@@ -23,6 +23,7 @@ from worker.ledger.schema.fields import Field
 from worker.ledger.schema.keys import Key
 from worker.ledger.schema.states import indexes, indexes_of, queues_of
 from worker.ledger.types import compact
+from worker.model.shares import batches
 from worker.model.states import State, WaitingFor
 from worker.model.target import JOB, Target
 
@@ -175,8 +176,7 @@ class Queries(AccountReader):
         for index in indexes_of(state):
             # members first, records later: paging by rank over a moving index would skip some
             members = read_redis(partial(self._client.zrange, self._p + index, 0, -1, desc=newest_first))
-            for start in range(0, len(members), _PAGE):
-                yield values.targets(members[start : start + _PAGE])
+            yield from map(values.targets, batches(members, _PAGE))
 
     def _read(self, refs: list[Target], *, history: bool) -> Iterator[Deletion]:
         gate = self.gate()

@@ -14,6 +14,7 @@ from worker.lookups.lookups import LookupResponse, Lookups
 from worker.metastudio.response import Listing, Response
 from worker.metastudio.targets.adapter import Row
 from worker.metastudio.targets.registry import adapter_of
+from worker.model.shares import batches, grouped
 from worker.model.target import VOICE_JOB, Target
 from worker.rules.classify import Lookup, Presence, ResponseKind, classify
 from worker.rules.parts import Look, Sight
@@ -32,13 +33,9 @@ class PartLookups:
     def look(self, parts: Iterable[Target], app_user: str | None = None) -> dict[Target, Look]:
         """A look at each. One that could not be asked now has none: it is asked again."""
         found: dict[Target, Look] = {}
-        views: dict[tuple[str, str], list[Target]] = {}
-        for part in parts:
-            views.setdefault((part.project_id, part.kind), []).append(part)
-        for (project_id, kind), targets in views.items():
+        for (project_id, kind), targets in grouped(parts, lambda part: (part.project_id, part.kind)).items():
             lookups = self.lookups(project_id, kind, app_user)
-            for start in range(0, len(targets), MOST):
-                batch = targets[start : start + MOST]
+            for batch in batches(targets, MOST):
                 found |= self._one_by_one(lookups, batch) if kind == VOICE_JOB else self._together(lookups, batch)
         return found
 

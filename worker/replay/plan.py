@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from worker.ledger.bulk_queries import DeadLetter
 from worker.ledger.holds import OnHold
+from worker.model.shares import grouped
 from worker.replay.canary import TEN
 
 
@@ -39,10 +40,7 @@ def apart(letters: Iterable[DeadLetter], on_hold: OnHold) -> tuple[list[DeadLett
 
 def canaries_first(letters: Sequence[DeadLetter], group_of: Callable[[DeadLetter], str]) -> list[DeadLetter]:
     """Take the first eleven, which decide about the rest, from all groups in turn, the largest first."""
-    by_group: dict[str, list[DeadLetter]] = {}
-    for letter in letters:
-        by_group.setdefault(group_of(letter), []).append(letter)
-    groups = sorted(by_group.values(), key=len, reverse=True)
+    groups = sorted(grouped(letters, group_of).values(), key=len, reverse=True)
     first: list[DeadLetter] = []
     for turn in range(TEN):
         first += [group[turn] for group in groups if turn < len(group)]

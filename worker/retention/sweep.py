@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 
 from worker.ledger import rechecks
@@ -16,6 +15,7 @@ from worker.ledger.deletions import BATCH
 from worker.ledger.runs import Run, Runs
 from worker.ledger.types import DeletionRequest
 from worker.model.errors import EraserError
+from worker.model.shares import batches
 from worker.model.states import Lane
 from worker.model.target import Target
 from worker.retention.context import RetentionContext
@@ -103,8 +103,7 @@ def sweep(
 
 def _note_what_came_back(app: RetentionContext, account: str, plan: Plan) -> None:
     """So that `eraser status` and the alerts name it: a sweep alone requests nothing that was deleted before."""
-    rest = iter(plan.came_back)
-    while batch := list(islice(rest, BATCH)):
+    for batch in batches(plan.came_back, BATCH):
         rechecks.record(app.ledger(account), None, dict.fromkeys(batch, "back"), looks=[None] * len(batch))
 
 
@@ -136,8 +135,7 @@ def _request(
         action=action,
     )
     for project in plan.projects:
-        rest = iter(project.chosen)
-        while batch := list(islice(rest, BATCH)):
+        for batch in batches(project.chosen, BATCH):
             goes_on()
             accepted = ledger.request([each.ref for each in batch], request, assets=_assets(batch))
             yield sum(not each.deduplicated for each in accepted)

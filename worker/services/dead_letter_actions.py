@@ -10,6 +10,7 @@ from typing import Any
 from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import Who
 from worker.ledger.bulk_queries import DeadLetter
+from worker.model.shares import grouped
 from worker.model.states import Lane, State
 from worker.model.target import Target
 from worker.services.act import CAP, Approval, Outcome, Plan
@@ -71,11 +72,9 @@ def carry_out(app: AppContext, verb: Verb, selection: Selection, approval: Appro
         check_homes(app, selection.letters)
     action = approval.action(None if selection.named else selection.what, count=number)
     who = approval.who(action)
-    shares: dict[str, list[Target]] = {}
-    for letter in selection.letters:
-        shares.setdefault(letter.account, []).append(letter.ref)
     found = []
-    for account, refs in shares.items():
+    for account, letters in grouped(selection.letters, lambda letter: letter.account).items():
+        refs = [letter.ref for letter in letters]
         for ref, state in _move(app, verb, account, refs, selection.marks.get(account), who):
             text = verb.done if state == verb.to else _OTHERS.get(state, f"it is {state} by now")
             found.append(LetterOutcome(ref, state, text, state == verb.to))

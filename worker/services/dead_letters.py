@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,6 +17,7 @@ from worker.ledger.damage import check
 from worker.ledger.redis_read import read_redis
 from worker.ledger.replays import Replays
 from worker.model.errors import Unreachable, UsageError
+from worker.model.shares import grouped
 from worker.model.states import State
 from worker.model.target import Target
 from worker.services.times import absolute
@@ -187,7 +188,7 @@ def choose(
         there = [letter for letter in there if letter.death <= marks[letter.account]]
     if not words:
         return Selection(tuple(there[:limit]), (), what=", ".join(wanted.words) or "all", marks=marks)
-    by_job, by_group = _by(there, lambda letter: letter.ref.name), _by(there, group_of)
+    by_job, by_group = grouped(there, lambda letter: letter.ref.name), grouped(there, group_of)
     chosen: dict[Target, DeadLetter] = {}
     groups, jobs, skipped = [], [], []
     for word in dict.fromkeys(words):
@@ -213,13 +214,6 @@ def these(app: AppContext, refs: Sequence[Target], state: State) -> Selection:
     marks = {account: Replays(app.ledger(account)).mark() for account in accounts}
     found = tuple(letter for account in accounts for letter in app.bulk_queries(account).letters(state, refs))
     return Selection(found, (), what=f"{len(found):,} chosen", named=True, marks=marks)
-
-
-def _by(there: Iterable[DeadLetter], name: Callable[[DeadLetter], str]) -> dict[str, list[DeadLetter]]:
-    found: dict[str, list[DeadLetter]] = {}
-    for letter in there:
-        found.setdefault(name(letter), []).append(letter)
-    return found
 
 
 def _refuse_twins(word: str, jobs: list[DeadLetter]) -> None:

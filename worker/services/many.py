@@ -6,7 +6,7 @@ Each act is that of its own module (cancel, hold, dead letters, request); here i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import AuditAction
 from worker.model.errors import RefusedBySafetyRule, UsageError
 from worker.model.ids import why_bad_id
+from worker.model.shares import grouped
 from worker.model.states import Lane, State
 from worker.model.target import Target
 from worker.services import cancel, dead_letter_actions, dead_letters, hold, listing, replay, request
@@ -107,7 +108,7 @@ def _selected(step: Step, there: Iterable[tuple[Target, State | None]]) -> Selec
 
 
 def _states(app: AppContext, refs: Iterable[Target]) -> Iterator[tuple[Target, State | None]]:
-    for project, mine in _by(refs, lambda ref: ref.project_id).items():
+    for project, mine in grouped(refs, lambda ref: ref.project_id).items():
         known = dict[Target, State | None]()
         for account in app.homes_of(project):
             known |= {ref: state for ref, state in app.bulk_queries(account).states(mine) if state is not None}
@@ -120,13 +121,6 @@ def _found(app: AppContext, wanted: DeletionFilter) -> Iterator[tuple[Target, St
         page = listing.page(app, wanted, cursor, limit=listing.MOST)
         yield from ((row.ref, row.state) for row in page.rows)
         cursor = page.cursor
-
-
-def _by(refs: Iterable[Target], name: Callable[[Target], str]) -> dict[str, list[Target]]:
-    shares: dict[str, list[Target]] = {}
-    for ref in refs:
-        shares.setdefault(name(ref), []).append(ref)
-    return shares
 
 
 def plan(selection: Selection) -> Plan:
@@ -152,7 +146,7 @@ def carry_out(app: AppContext, selection: Selection, approval: Approval, *, unti
         return _with_letters(app, _VERBS[step], selection.meant, approval)
     action = approval.action(count=number) if step not in STOPS else AuditAction()
     done: list[Outcome] = []
-    for project, mine in _by(selection.meant, lambda ref: ref.project_id).items():
+    for project, mine in grouped(selection.meant, lambda ref: ref.project_id).items():
         names = [ref.name for ref in mine]
         match step:
             case Step.CANCEL:

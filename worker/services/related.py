@@ -11,6 +11,7 @@ from worker.execution.app_context import AppContext
 from worker.ledger.erasures import ErasureRow, erasures, erasures_of
 from worker.ledger.holds import HoldList
 from worker.model.erasure import AssetMode, PartEvidence
+from worker.model.shares import grouped
 from worker.model.target import JOB, Target
 from worker.rules.erasure import ACT_AT_LOOK
 from worker.rules.parts import FAILED, Part
@@ -171,18 +172,16 @@ def _why_not(part: Part, row: ErasureRow, evidence: Collection[PartEvidence]) ->
 def plan(verb: str, done: str, selection: Selection) -> Plan:
     """What would be done, part by part; and what would not, and why."""
     jobs = len(selection.meant)
-    parts = [part for one in selection.meant for part in one.parts]
+    parts = [(one.job, part) for one in selection.meant for part in one.parts]
     left_out = [(one.job, part, why) for one in selection.meant for part, why in one.skipped]
-    remarks = [f"{verb}: {part.target.name} of job {one.job.name}" for one in selection.meant for part in one.parts][
-        :CAP
-    ]
+    remarks = [f"{verb}: {part.target.name} of job {job.name}" for job, part in parts[:CAP]]
     remarks += [f"skipped: {part.target.name} of job {job.name}: {why}" for job, part, why in left_out]
     remarks += [f"skipped: {one.target.name[:128]}: {one.text}" for one in selection.skipped()]
     skipped: list[dict[str, Any]] = [
         {**job.as_json(), "part": part.part, "part_id": part.id, "skip_reason": why} for job, part, why in left_out
     ]
     skipped += [{**one.about(), "part": None, "part_id": None, "skip_reason": one.text} for one in selection.skipped()]
-    fields = {f"will_be_{done}": [{**part.target.as_json(), "project_id": part.project_id} for part in parts]}
+    fields = {f"will_be_{done}": [{**part.target.as_json(), "project_id": part.project_id} for _, part in parts]}
     more = {"jobs": jobs, "skipped": skipped, "cap": CAP, "over_cap": jobs > CAP}
     return Plan(f"{verb} what {count(jobs, 'job')} left behind", {"parts": len(parts)}, remarks, fields | more)
 
@@ -197,14 +196,10 @@ def erase(
     approval.check(number, "job")
     action, found = approval.action(of, count=number), []
     looks = min(ACT_AT_LOOK, len(app.settings.related_schedule)) - 1
-    shares: dict[str, list[Target]] = {}
-    for one in selection.meant:
-        shares.setdefault(one.account, []).append(one.job)
-    for account, jobs in shares.items():
-        who = approval.who(action)
-        results = app.ledger(account).erase_related(
-            jobs, looks=looks, evidence=[one.value for one in erasable(app)], app_user=app_user, **who
-        )
+    evidence = [one.value for one in erasable(app)]
+    for account, chosen in grouped(selection.meant, lambda one: one.account).items():
+        jobs, who = [one.job for one in chosen], approval.who(action)
+        results = app.ledger(account).erase_related(jobs, looks=looks, evidence=evidence, app_user=app_user, **who)
         app.wake(account, 0)
         found += outcomes(results, _WORDS)
     return found + selection.skipped()

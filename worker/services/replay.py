@@ -14,6 +14,7 @@ from worker.ledger.holds import HoldList
 from worker.ledger.redis_read import read_redis
 from worker.ledger.replays import Replay, Replays, ReplayState
 from worker.model.errors import EraserError, UsageError
+from worker.model.shares import grouped
 from worker.model.states import Lane
 from worker.replay.plan import Share, apart, canaries_first
 from worker.services import json_form, labels
@@ -208,10 +209,8 @@ def progress_of(app: AppContext, replay: str | None) -> ReplayProgress:
 
 def history(app: AppContext, number: int = 20) -> list[ReplayProgress]:
     """The latest replays, newest first: who, why and the result."""
-    found: dict[str, list[Replay]] = {}
-    for account in app.settings.accounts:
-        for share in Replays(app.ledger(account)).latest(number):
-            found.setdefault(share.id, []).append(share)
+    latest = (share for account in app.settings.accounts for share in Replays(app.ledger(account)).latest(number))
+    found = grouped(latest, lambda share: share.id)
     newest = sorted(found.values(), key=lambda shares: shares[0].started, reverse=True)[:number]
     return [_progress(app, tuple(shares)) for shares in newest]
 

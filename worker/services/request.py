@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, TypedDict, Unpack
 
 from worker.config.durations import LONGEST, format_duration
@@ -18,6 +17,7 @@ from worker.ledger.types import Accepted, DeletionRequest
 from worker.model.erasure import Related
 from worker.model.errors import UnknownProject, UsageError
 from worker.model.ids import why_bad_id
+from worker.model.shares import batches
 from worker.model.states import Lane
 from worker.model.target import Target, target_json
 from worker.services.act import CAP, Approval
@@ -184,15 +184,13 @@ def record(app: AppContext, refs: Iterable[Target], terms: DeletionRequest) -> I
 
     Yields each as it is recorded. Raises `Unreachable` if Redis does not answer: everything yielded is recorded.
     """
-    rest = iter(refs)
-    while batch := list(islice(rest, BATCH)):
+    for batch in batches(refs, BATCH):
         yield from app.ledger_of(batch[0].project_id).request(batch, terms)
 
 
 def submit(app: AppContext, project: str, job_ids: Iterable[str], terms: DeletionRequest) -> Iterator[Requested]:
     """Request each id; an invalid one is reported, the valid ones are recorded. Raises what `record` raises."""
-    rest = iter(job_ids)
-    while batch := list(islice(rest, BATCH)):
+    for batch in batches(job_ids, BATCH):
         bad = {job_id: why for job_id in batch if (why := why_bad_job(app, job_id))}
         accepted = record(app, [Target.named(project, job_id) for job_id in batch if job_id not in bad], terms)
         for job_id in batch:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from worker.model.errors import UsageError
+from worker.model.shares import batches
 from worker.simulator.avatars import read_avatar
 from worker.simulator.commands import BATCH, DAY_S, Json, command, execute
 from worker.simulator.faults import Fault, Outage, OutageMode
@@ -45,9 +46,8 @@ class Controls(LibraryControls, KeyControls):
 
     def add_jobs(self, rows: Iterable[Mapping[str, object]]) -> None:
         """Add many jobs; each row needs a `job_id`, the rest as in `add_job`."""
-        waiting = [dict(row) for row in rows]
-        for start in range(0, len(waiting), BATCH):
-            self.add(waiting[start : start + BATCH])
+        for batch in batches(map(dict, rows), BATCH):
+            self.add(batch)
 
     @command
     def add(self, jobs: list[Any]) -> None:

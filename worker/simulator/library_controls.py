@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from worker.model.errors import UsageError
+from worker.model.shares import batches
 from worker.simulator.assets import Asset
 from worker.simulator.avatars import Ids, read_asset, read_avatar, read_voice_job
 from worker.simulator.commands import BATCH, DAY_S, Commands, Json, command
@@ -42,8 +43,7 @@ class LibraryControls(Commands):
 
     def add_avatars(self, rows: Iterable[Mapping[str, object]]) -> list[Ids]:
         """Add many; each row needs a `job_id`, the rest as in `add_avatar`."""
-        waiting = [dict(row) for row in rows]
-        return [ids for at in range(0, len(waiting), BATCH) for ids in self.put_avatars(waiting[at : at + BATCH])]
+        return [ids for batch in batches(map(dict, rows), BATCH) for ids in self.put_avatars(batch)]
 
     @command
     def put_avatars(self, avatars: list[Any]) -> list[Ids]:
@@ -153,18 +153,12 @@ class LibraryControls(Commands):
     @command
     def assets(self) -> dict[str, dict[str, str]]:
         """{project: {asset: state}} of every asset that there is or was."""
-        found: dict[str, dict[str, str]] = {}
-        for asset in self.state.library.assets.every():
-            found.setdefault(asset.project, {})[asset.asset_id] = asset.state
-        return found
+        return _states((one.project, one.asset_id, one.state) for one in self.state.library.assets.every())
 
     @command
     def voice_jobs(self) -> dict[str, dict[str, str]]:
         """{project: {voice job: state}} of those that still exist."""
-        found: dict[str, dict[str, str]] = {}
-        for job in self.state.library.voice_jobs.every():
-            found.setdefault(job.project, {})[job.job_id] = job.state
-        return found
+        return _states((one.project, one.job_id, one.state) for one in self.state.library.voice_jobs.every())
 
     @command
     def tally(self) -> dict[str, dict[str, dict[str, dict[str, int]]]]:
@@ -188,3 +182,11 @@ class LibraryControls(Commands):
 
     def _asset(self, asset_id: str, project: str | None) -> Asset:
         return self.state.library.assets.demand(project or self.state.project, asset_id)
+
+
+def _states(every: Iterable[tuple[str, str, str]]) -> dict[str, dict[str, str]]:
+    """{project: {id: state}}."""
+    found: dict[str, dict[str, str]] = {}
+    for project, id, state in every:
+        found.setdefault(project, {})[id] = state
+    return found

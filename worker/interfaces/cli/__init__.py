@@ -23,38 +23,9 @@ from worker.ledger.schema.states import VERSION
 from worker.model.errors import SettingsError
 
 COMMANDS = [
-    *(
-        "demo",
-        "up",
-        "request",
-        "list",
-        "show",
-        "status",
-        "cancel",
-        "pause",
-        "resume",
-        "hold",
-        "retention",
-        "dead",
-        "replay",
-    ),
-    "related",
-    *(
-        "parked",
-        "damaged",
-        "webhooks",
-        "receipts",
-        "audit",
-        "redact",
-        "accounts",
-        "console",
-        "metrics",
-        "learn",
-        "config",
-        "doctor",
-        "health",
-        "simulator",
-    ),
+    *("demo", "up", "request", "list", "show", "status", "cancel", "pause", "resume", "hold", "retention", "dead"),
+    *("replay", "related", "parked", "damaged", "webhooks", "receipts", "audit", "redact", "accounts", "console"),
+    *("metrics", "learn", "config", "doctor", "health", "simulator"),
 ]
 MODULES = {"pause": "gate", "resume": "gate", "list": "listing"}  # every other command is in the module of its name
 
