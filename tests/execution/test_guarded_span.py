@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from opentelemetry import trace
@@ -14,6 +15,7 @@ from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
 
 from tasks.deletion import delete
 from tests.execution.test_executor import Shop, shop, simulator  # noqa: F401 - fixtures
+from tests.metastudio.test_client import client_of, says, serve  # noqa: F401 - fixtures
 from tests.support.dead_letters import PROJECT
 from tests.support.http_site import Site
 from tests.support.otlp import Spans, traced
@@ -82,6 +84,17 @@ def test_neither_a_command_nor_a_call_within_a_trace_loses_its_answer(
         assert shop.redis.ping()
         assert shop.client.ask(DEMO_PROJECT, id="x").rows is not None
     assert {span.name for span in broken.get_finished_spans()} >= {"PING", "GET"}
+
+
+@pytest.mark.parametrize("length", ["2, 2", "2\r\nContent-Length: 2", "two", "", 5000 * "1"])
+def test_an_answer_with_an_odd_length_is_an_answer(length: str, serve: Any, client_of: Any) -> None:  # noqa: F811
+    """OpenTelemetry's instrumentation of urllib3 reads the header as one number."""
+    ours = client_of(serve(says(f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{{}}".encode())))
+    without = ours.delete(Target(PROJECT, "job-1"))
+    with traced() as made, tracing.request("x", {}):
+        answered = ours.delete(Target(PROJECT, "job-1"))
+    assert (answered.status, answered.truncated) == (without.status, without.truncated) == (200, False)
+    assert (made.the("DELETE").attributes or {})["http.status_code"] == 200
 
 
 def test_a_message_is_recorded(broken: Spans, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.trace import TracerProvider
+from urllib3 import HTTPResponse
 
 from worker import __version__
 from worker.execution.guarded_span import GuardedSpan
@@ -88,9 +89,18 @@ def instrument() -> None:
     URLLib3Instrumentor().instrument(
         tracer_provider=WithinTraces(),
         url_filter=lambda url: url.partition("?")[0],
+        response_hook=_drop_odd_length,
         captured_request_headers=[],  # signatures and app users are in them, so no variable may ask for any
         captured_response_headers=[],
     )
+
+
+def _drop_odd_length(_: object, __: object, response: HTTPResponse) -> None:
+    """The instrumentation takes the header for one number, and would raise; urllib3 has read it before."""
+    try:
+        int(response.headers.get("Content-Length", 0))
+    except ValueError:
+        response.headers.discard("Content-Length")
 
 
 def _name_move(span: trace.Span, _: object, args: Sequence[Any], __: object) -> None:
