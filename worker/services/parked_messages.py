@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from worker.config.celery_environment import check_celery_environment
 from worker.config.tables import nearest
 from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import ActionName
 from worker.ledger.parking import Group, Parked, ParkedKind, Parking
-from worker.model.errors import UsageError
+from worker.model.errors import Unreachable, UsageError
 from worker.services import json_form, labels
 from worker.services.act import Approval, Plan
 
@@ -28,7 +29,6 @@ WHAT_TO_DO = {
     ParkedKind.FOREIGN: "correct the sender's queue; then: eraser parked send {group} --queue THEIRS --reason R",
     ParkedKind.BAD: "correct the producer and send the requests again; then: eraser parked discard {group} --reason R",
 }
-SendAgain = Callable[[dict[str, Any], str], None]  # sends a whole message to a queue of the broker
 
 
 def by_kind(groups: Iterable[Group]) -> dict[ParkedKind, int]:
@@ -62,20 +62,32 @@ def parking(app: AppContext) -> Parking:
     return Parking(app.redis, app.keys)
 
 
-def send(app: AppContext, group: Group, queue: str | None, approval: Approval, again: SendAgain) -> int:
+def send(app: AppContext, group: Group, queue: str | None, approval: Approval) -> int:
     """Send every message of a group to a queue of the broker, by default ours. Returns how many.
 
-    Each is sent before it is removed here: after an interruption some may be sent twice. Raises what `again` raises.
+    Each is sent before it is removed here: after an interruption some may be sent twice. Raises `Unreachable`.
     """
     if group.kind is ParkedKind.BAD:
         raise UsageError(f"{group.name}: the content of these messages was not kept; request the deletions again")
     if group.kind is ParkedKind.FOREIGN and queue in (None, app.keys.requests, app.keys.wakeup_queue):
         raise UsageError(f"{group.name}: not one of our tasks, it would come back here; give its owner's --queue Q")
+    check_celery_environment(app.environ, app.broker.url)
 
     def one(message: Parked) -> None:
-        again(message.raw or {}, queue or app.keys.requests)
+        _to_broker(message.raw or {}, queue or app.keys.requests)
 
     return _empty(app, group, approval, ActionName.SENT_BACK, "sent", one)
+
+
+def _to_broker(message: dict[str, Any], queue: str) -> None:
+    from worker.execution.celery_app import app
+    from worker.execution.messages import Envelope
+
+    try:
+        Envelope.from_json(message).send(app, queue)
+    except Exception as error:  # kombu raises what its transport does
+        why = f"the broker (ERASER_BROKER_URL) accepts no message ({type(error).__name__}); unsent messages stay parked"
+        raise Unreachable(why) from None
 
 
 def plan(group: Group) -> Plan:

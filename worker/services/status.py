@@ -18,7 +18,7 @@ from worker.model.erasure import LEFT, Verdict
 from worker.model.errors import OtherEndpoint
 from worker.model.states import State
 from worker.services import accounts as identity
-from worker.services import json_form, labels, parked_messages, project_moves, retention
+from worker.services import json_form, labels, parked_messages, project_moves, retention, webhooks
 from worker.services import replay as replay_service
 from worker.services.clocks import why_apart
 from worker.services.damage import put_right
@@ -29,7 +29,6 @@ from worker.services.times import span
 from worker.services.workers import WorkerStatus, workers
 
 START = "celery -A worker worker"
-BACK = "eraser receipts back list"
 MISSED_S = 3 * BEAT_S  # seconds without a heartbeat: so many are not lost by accident
 
 
@@ -39,8 +38,8 @@ class Advice:
 
     why: str
     command: str
-    about: str  # workers, redis, clocks, settings, memory, damage, back, gate, parked, retention, replay or dead
-    which: str = ""  # of several: the replay's id
+    about: str  # workers, redis, clocks, settings, memory, damage, back, gate, parked, replay, dead, webhooks …
+    which: str = ""  # of several: the replay's id, or the endpoint's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +52,7 @@ class Overview:
     alarms: tuple[retention.Alarm, ...] = ()
     replays: tuple[ReplayProgress, ...] = ()  # running ones, or those that stopped by themselves recently
     parked: tuple[Group, ...] = ()  # messages that could not be recorded
+    endpoints: tuple[webhooks.EndpointView, ...] = ()  # of webhooks
     elsewhere: tuple[OtherEndpoint, ...] = ()  # accounts that belong to another MetaStudio than the settings say
     strays: tuple[Stray, ...] = ()  # projects stored under another account than the settings say
     abandoned: tuple[identity.AccountOverview, ...] = ()  # accounts that are missing from the settings and not empty
@@ -162,6 +162,7 @@ def _look(app: AppContext) -> Overview:
         alarms=tuple(retention.alarms(app)),
         replays=replay_service.current(app, now),
         parked=tuple(parked_messages.parking(app).groups()),
+        endpoints=tuple(webhooks.overview(app)),
         elsewhere=tuple(error for one in identity.overviews(app, accounts) if (error := one.elsewhere)),
         strays=tuple(project_moves.strays(app)),
         abandoned=tuple(identity.abandoned(app)),
@@ -183,6 +184,7 @@ def as_json(view: Overview) -> dict[str, Any]:
         "damaged": view.damaged,
         "came_back": view.came_back,
         "parked": [parked_messages.as_json(group) for group in view.parked],
+        "webhooks": [{"endpoint": one.name, "waiting": one.waiting, "dead": one.dead} for one in view.endpoints],
         "projects_elsewhere": [stray.as_json() for stray in view.strays],
         "accounts_gone": [gone.as_json() for gone in view.abandoned],
         "retention": [json_form.as_json(alarm) for alarm in view.alarms],
@@ -226,13 +228,12 @@ def advice(view: Overview) -> Iterator[Advice]:
     if view.full > FULL_SHARE:
         why = f"Redis uses {view.full:.0%} of its maxmemory: nothing new is accepted above {FULL_SHARE:.0%}"
         yield Advice(why, "eraser doctor", "memory")
-    if view.damaged:
-        entries = labels.count(view.damaged, "entry", "entries")
-        why = f"{entries} of the ledger {'was' if view.damaged == 1 else 'were'} damaged and set aside"
+    if n := view.damaged:
+        why = f"{labels.count(n, 'entry', 'entries')} of the ledger {'was' if n == 1 else 'were'} damaged and set aside"
         yield Advice(why, "eraser damaged list", "damage")
-    if view.came_back:
-        jobs = labels.count(view.came_back, "deleted job")
-        yield Advice(f"{jobs} came back: MetaStudio has {'it' if view.came_back == 1 else 'them'} again", BACK, "back")
+    if back := view.came_back:
+        why = f"{labels.count(back, 'deleted job')} came back: MetaStudio has {'it' if back == 1 else 'them'} again"
+        yield Advice(why, "eraser receipts back list", "back")
     if left := sum(view.erasures[verdict] for verdict in LEFT):
         why = f"{labels.count(left, 'deleted job')} left something behind: a model, a voice or both may still be there"
         yield Advice(why, "eraser related list --left", "related")
@@ -249,6 +250,9 @@ def advice(view: Overview) -> Iterator[Advice]:
     if (dead := view.every[State.DEAD] - to_start) > 0:
         why = f"{labels.count(dead, 'dead letter')} {'needs' if dead == 1 else 'need'} a person"
         yield Advice(why, "eraser dead groups", "dead")
+    for hook in filter(lambda one: one.dead, view.endpoints):
+        why = f"given up: {labels.count(hook.dead, 'message')} to webhook {hook.name}"
+        yield Advice(why, f"eraser webhooks deliveries {hook.name} --state dead", "webhooks", hook.name)
 
 
 def _closed(view: Overview) -> Iterator[Advice]:

@@ -56,6 +56,7 @@ def test_json_has_exactly_the_promised_fields(command: Command, undertaker: Unde
         "accounts",
         "damaged",
         "parked",
+        "webhooks",
         "retention",
         "replays",
     }

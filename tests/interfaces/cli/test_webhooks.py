@@ -65,6 +65,14 @@ def test_the_list_shows_each_endpoint_and_how_it_stands(
     assert receiver.secrets[0] not in shown + crm("webhooks", "list", "--json").out
 
 
+def test_status_says_which_endpoint_was_given_up_on_and_what_to_type(crm: Command, undertaker: Undertaker) -> None:
+    assert crm("status", "--json").json[0]["webhooks"] == [{"endpoint": "crm", "waiting": 0, "dead": 0}]
+    give_up(undertaker, "a", "b")
+    assert crm("status", "--json").json[0]["webhooks"] == [{"endpoint": "crm", "waiting": 0, "dead": 2}]
+    shown = " ".join(crm("status").out.split())
+    assert "eraser webhooks deliveries crm --state dead (given up: 2 messages to webhook crm)" in shown
+
+
 def test_a_test_message_arrives_where_the_url_has_no_path(command: Command, receiver: Receiver, tmp_path: Path) -> None:
     (path := tmp_path / "eraser.toml").write_text(receiver.toml(tmp_path, url=f"http://127.0.0.1:{receiver.port}"))
     ended = command("webhooks", "test", "crm", ERASER_CONFIG=str(path))

@@ -32,6 +32,7 @@ EMPTY = {
     "/retention": "No run yet.",
     "/audit": "No actions yet",
     "/webhooks": "Nothing was sent yet.",
+    "/parked": "Nothing is parked: every message was recorded.",
     "/find?job=unheard-of": "Unknown job: unheard-of",
 }
 
@@ -79,7 +80,7 @@ def test_what_is_archived_is_counted_beside_the_list_and_found_by_its_id(
 def test_every_page_of_the_menu_is_there(console: Console) -> None:
     menu = links(console.get("/").text)
     assert {view.path for page in PAGES for view in page.VIEWS if view.show and "{" not in view.path} <= {
-        *menu, "/login", "/find", "/replays/new", "/back", "/back/request", "/related/erase",
+        *menu, "/login", "/find", "/replays/new", "/back", "/parked", "/back/request", "/related/erase",
         "/deletions/selected", "/request", "/receipts/export", "/receipts/verify"}  # fmt: skip
 
 
@@ -378,3 +379,31 @@ def test_the_page_of_a_deletion_that_left_something_behind_names_the_command(
     assert "Nothing to do" not in page
     undertaker.end("other", to="deleted")
     assert "Nothing to do: it is finished." in words(console.text(f"/deletions/{PROJECT}/other"))
+
+
+def test_holds_go_on_page_by_page_whatever_is_removed_meanwhile(console: Console, undertaker: Undertaker) -> None:
+    holds = HoldList(undertaker.ledger)
+    jobs = [f"job-{n:03d}" for n in range(250)]
+    holds.add([Target(PROJECT, job) for job in jobs], why="CASE-12", by="legal-3")
+    assert "250 holds" in console.text("/holds")
+    path, found = "/holds", []
+    while path:
+        page = console.get(path).text
+        found += re.findall(r">(job-\d+)</a>", page)
+        holds.remove([Target(PROJECT, job) for job in found], why="CASE-12", by="legal-3")
+        path = next((to for to in links(page) if "from=" in to), "")
+    assert found == sorted(jobs)
+    wrong = console.get("/holds?from=elsewhere")
+    assert (wrong.status_code, "no place in a list of ours" in wrong.text) == (422, True)
+
+
+def test_what_was_left_behind_goes_on_page_by_page_with_its_filters(console: Console, undertaker: Undertaker) -> None:
+    for n in range(120):
+        erased(undertaker, f"job-{n:03d}")
+    path, found = f"/related?project={PROJECT}", set()
+    while path:
+        page = console.get(path).text
+        assert "120 jobs" in page
+        found |= set(re.findall(r">(job-\d+)</a>", page))
+        path = next((to for to in links(page) if "from=" in to and f"project={PROJECT}" in to), "")
+    assert len(found) == 120

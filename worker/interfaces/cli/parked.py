@@ -67,8 +67,8 @@ def send(group: str, queue: str | None, approval: Approval) -> None:
     eraser parked send fault:eraser.delete --reason TICKET-4711
     eraser parked send foreign:shop.mail --queue celery --reason TICKET-4711
     """
-    app = startup.enter(startup.load(), sends=True)
-    done = parked_messages.send(app, parked_messages.named(app, group), queue, approval, startup.send_again)
+    app = startup.enter(startup.load())
+    done = parked_messages.send(app, parked_messages.named(app, group), queue, approval)
     _end(group, "sent", done, f"{count(done, 'message')} sent to {queue or app.keys.requests}.")
 
 

@@ -64,7 +64,7 @@ FIELDS: Mapping[str, str] = {  # type -> the fields that have it
     """,
     "list": """
         accounts accounts_gone attempts claims events includes_finished letters parked projects
-        projects_elsewhere proposals replays retention schedule_s scopes skipped unread waits workers
+        projects_elsewhere proposals replays retention schedule_s scopes skipped unread waits webhooks workers
     """,
     "object": """
         archived certificate erasures facts first_word gone_by_evidence groups marks not_fed outcomes parts
@@ -166,8 +166,8 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         events asset_id voice_train_job_id erasure inventory related=list archived""",
     ),
     "status": (
-        """states parts erasures oldest_due_s workers accounts damaged came_back=whole parked projects_elsewhere
-        accounts_gone retention replays""",
+        """states parts erasures oldest_due_s workers accounts damaged came_back=whole parked webhooks
+        projects_elsewhere accounts_gone retention replays""",
     ),
 }
 

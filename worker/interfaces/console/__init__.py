@@ -27,6 +27,7 @@ from worker.interfaces.console import (
     login,
     many,
     overview,
+    parked,
     receipts,
     related,
     rendering,
@@ -42,7 +43,7 @@ from worker.interfaces.console.request_context import ConsoleState, Page, Reques
 
 PAGES = (
     *(overview, dead, deletions, many, certificate, related, deletion, replays, holds),
-    *(receipts, tokens, requesting, came_back, retention, audit, webhooks, gate, login),
+    *(receipts, tokens, requesting, came_back, retention, audit, webhooks, parked, gate, login),
 )
 
 LARGEST_FORMS = {view.path: view.largest + 4_096 for page in PAGES for view in page.VIEWS if view.largest}

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from worker.interfaces.console import dialogs
+from worker.interfaces.console import dialogs, paging
 from worker.interfaces.console.dialogs import Dialog
 from worker.interfaces.console.request_context import Page, RequestContext, View
+from worker.ledger.index_walk import Place
 from worker.services import came_back
 from worker.services.act import Approval
+from worker.services.came_back import CameBack
 from worker.services.labels import count
 
 PATH = "/back"
-ROWS = 500
 
 
 def show(context: RequestContext) -> Page:
-    found = came_back.each(context.app)
-    fields = {"rows": found[:ROWS], "more": max(0, len(found) - ROWS), "now": context.app.redis_ms()}
-    return Page("back.html", fields)
+    page = paging.cut(context, came_back.each(context.app), _place)
+    return Page("back.html", {"page": page, "now": context.app.redis_ms()})
+
+
+def _place(one: CameBack) -> Place:
+    """The latest first."""
+    return Place(-float(one.at), one.account, "", str(one.ref).encode())
 
 
 def _request(context: RequestContext) -> Dialog:

@@ -27,6 +27,7 @@ class Dialog:
     count: int = 1
     until: bool = False  # the hold may have an end
     app_user: bool = False  # whose job it was may be named
+    queue: bool = False  # of the broker, is asked for
     to: str = ""  # the next page, if it is not the last one
     planned: int | None = None  # how many were shown: not more of them are done
     named: Sequence[tuple[str, str]] = ()  # addresses and names of those that are meant

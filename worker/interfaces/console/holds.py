@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 from worker.execution.app_context import AppContext
-from worker.interfaces.console import dialogs
+from worker.interfaces.console import dialogs, paging
 from worker.interfaces.console.dialogs import Dialog
 from worker.interfaces.console.request_context import Page, Redirect, RequestContext, View
+from worker.ledger.holds import Hold
+from worker.ledger.index_walk import Place
 from worker.model.errors import EraserError, UsageError
 from worker.services import hold, request
 from worker.services.act import Approval, check_either
 from worker.services.labels import count
-
-ROWS = 500
 
 
 def show(context: RequestContext) -> Page:
@@ -53,13 +51,16 @@ def _remove_user(app: AppContext, app_user: str | None, approval: Approval) -> s
 
 
 def _page(context: RequestContext, *, why_not: str = "") -> Page:
-    now = context.app.redis_ms()
-    every = hold.each(context.app)
-    rows = list(islice(every, ROWS))
-    more = sum(1 for _ in every)
+    page = paging.cut(context, hold.each(context.app), _place)
     form = {name: context.field(name) for name in ("jobs", "project", "reason", "until")}
-    fields = {"rows": rows, "more": more, "now": now, "form": form, "why_not": why_not}
+    fields = {"page": page, "now": context.app.redis_ms(), "form": form, "why_not": why_not}
     return Page("holds.html", fields, 422 if why_not else 200)
+
+
+def _place(found: tuple[str, Hold]) -> Place:
+    """The newest first."""
+    account, one = found
+    return Place(-float(one.since), account, "", str(one.ref or one.user).encode(errors="replace"))
 
 
 def _removal(context: RequestContext) -> Dialog:

@@ -11,11 +11,13 @@ from worker.services import status, throughput
 # Subject of an advice -> the page for it.
 WHERE = {
     "gate": ("/gate", "Show the gate"),
+    "parked": ("/parked", "Show the parked messages"),
     "dead": ("/dead", "Show the dead letters"),
     "back": ("/back", "Show what came back"),
     "related": ("/related", "Show what was left behind"),
     "retention": ("/retention", "Show the runs"),
     "replay": ("/replays/", "Show the replay"),
+    "webhooks": ("/webhooks?state=dead&endpoint=", "Show the messages"),
 }
 
 

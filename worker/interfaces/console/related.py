@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 
-from worker.interfaces.console import dialogs
+from worker.interfaces.console import dialogs, paging
 from worker.interfaces.console.dialogs import Dialog
 from worker.interfaces.console.request_context import Page, RequestContext, View
+from worker.ledger.erasures import ErasureRow
+from worker.ledger.index_walk import Place
 from worker.model.erasure import LEFT, Verdict
 from worker.model.errors import EraserError, UsageError
 from worker.model.ids import why_bad_id
@@ -18,7 +19,6 @@ from worker.services.related import Selection
 
 PATH = "/related"
 ONE = "/deletions/{project}/{job}"
-ROWS = 500
 LISTED = 20  # parts that a dialog names
 VERDICTS = (*LEFT, Verdict.PENDING)
 _ERASE = "Workers look once more, delete each of these parts, and look again."
@@ -29,13 +29,20 @@ def page(context: RequestContext) -> Page:
     """Filters: the verdict (without one: whatever was left behind), and the project."""
     app = context.app
     fields = {name: context.query(name) for name in ("verdict", "project")}
-    values = {"fields": fields, "verdicts": VERDICTS, "now": app.redis_ms(), "rows": [], "more": 0}
+    values = {"fields": fields, "verdicts": VERDICTS, "now": app.redis_ms(), "page": None}
     if why := _why_not(fields):
         return Page("related.html", values | {"why_not": why}, 422)
     found = related.each(app, left=fields["verdict"] in ("", *LEFT), project=fields["project"] or None)
-    wanted = (one for _, one in found if fields["verdict"] in ("", one.record.verdict))
-    rows = [(one, list(related.parts(one))) for one in islice(wanted, ROWS)]
-    return Page("related.html", values | {"why_not": "", "rows": rows, "more": sum(1 for _ in wanted)})
+    wanted = ((account, one) for account, one in found if fields["verdict"] in ("", one.record.verdict))
+    listed = paging.cut(context, wanted, _place)
+    rows = [(one, list(related.parts(one))) for _, one in listed.rows]
+    return Page("related.html", values | {"why_not": "", "page": listed, "rows": rows})
+
+
+def _place(found: tuple[str, ErasureRow]) -> Place:
+    """The oldest first."""
+    account, one = found
+    return Place(float(one.record.opened), account, "", str(one.record.job).encode())
 
 
 def _why_not(fields: dict[str, str]) -> str | None:
