@@ -2,7 +2,7 @@
 
     python -m benchmarks.chaos [--deletions 10000] [--kills 300] [--seed N]
     python -m benchmarks.chaos --related [the same]: see `benchmarks.leftovers`
-    python -m benchmarks.chaos --sentinel [--kills 20] [--seed N]: see `benchmarks.failovers`
+    python -m benchmarks.chaos --sentinel [--kills 20] [--seed N]: see `benchmarks.failovers`, as for --address
     python -m benchmarks.chaos --cluster [--kills 12] [--moves 6] [--seed N]: see `benchmarks.clusters`
 
 Beside it operators cancel and hold what waits, and keep what was acknowledged. Redis fails over to a replica and back,
@@ -50,8 +50,9 @@ def main() -> int:
     parser.add_argument("--cluster", action="store_true", help="only kills and moved slots of a Redis Cluster")
     parser.add_argument("--moves", type=int, default=6, help="with --cluster")
     parser.add_argument("--sentinel", action="store_true", help="only failovers, behind Sentinels")
+    parser.add_argument("--address", action="store_true", help="only planned failovers, behind one address")
     for name, number in (("plans", 4), ("partitions", 3), ("replicas", 0)):
-        parser.add_argument(f"--{name}", type=int, default=number, help="with --sentinel")
+        parser.add_argument(f"--{name}", type=int, default=number, help="with --sentinel, --address")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--related", action="store_true", help="what the jobs leave behind is verified and deleted")
     options = parser.parse_args()
@@ -61,10 +62,9 @@ def main() -> int:
     print(f"{options.deletions} deletions, {options.kills} kills, seed {options.seed}, pid {os.getpid()}", flush=True)
     if options.cluster:
         return clusters.campaign(options.kills, options.moves, options.seed)
-    if options.sentinel:
-        return failovers.campaign(
-            options.kills, options.plans, options.partitions, replicas=options.replicas, seed=options.seed
-        )
+    if options.sentinel or options.address:
+        acts = (0, options.plans, 0) if options.address else (options.kills, options.plans, options.partitions)
+        return failovers.campaign(acts, replicas=options.replicas, seed=options.seed, address=options.address)
     began = time.monotonic()
     kind, fleet_of = (Leftovers, fleet_of_leftovers) if options.related else (Campaign, BehindNat)
     with Between(0) as way, fleet_of(settings=SETTINGS | {"ERASER_REDIS_URL": way.url}, simulator=SIMULATOR) as fleet:

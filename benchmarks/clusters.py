@@ -3,8 +3,9 @@
     python -m benchmarks.chaos --cluster [--kills 12] [--moves 6] [--seed N]
 
 Three primaries with a replica each, an account on each, and a worker for all of them. What is counted: how long the
-account of the killed server, or of the moved slot, stood still; whether those elsewhere lost any time; and, against the
-simulator's log, what was accepted and lost, ended wrongly or was called twice at once.
+account of the killed server, or of the moved slot, stood still; whether those elsewhere lost any time, by their longest
+silence and by their rate; and, against the simulator's log, what was accepted and lost, ended wrongly or was called
+twice at once.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ from worker.model.errors import EraserError
 from worker.model.states import State
 
 RATE, WORKERS, BATCH, BACKLOG = 20, 2, 10, 60
+BEFORE_S = 1.0  # of an event all accounts were at work for that long
 AROUND_S = 2.0  # what replication and the lease of a call may be behind, before and after an event
-KILL, MOVE = "kill -9 of a primary", "a slot moved under load"
+KILL, MOVE, ATOMIC = "kill -9 of a primary", "a slot moved key by key", "a slot moved atomically"
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Event:
     elsewhere: tuple[str, ...] = ()  # accounts on other servers
     silence: float = 0.0  # the longest time without a call of this account, around it…
     others: float = 0.0  # …and of any that lies on another server
+    rates: tuple[float, float] = (0.0, 0.0)  # calls a second of one elsewhere, before it and until its end
 
     def covers(self, at: float) -> bool:
         return self.began - AROUND_S <= at <= self.ended + AROUND_S
@@ -69,7 +72,7 @@ class Slots:
         for producer in producers:
             producer.start()
         try:
-            acts = [KILL] * kills + [MOVE] * moves
+            acts = [KILL] * kills + [MOVE, *([ATOMIC] if self.cluster.is_valkey_9() else [])] * moves
             self.chance.shuffle(acts)
             for kind in acts:
                 for name in self.accounts:
@@ -137,8 +140,11 @@ class Slots:
         source = self._look(event)
         primaries = [one for one in self.cluster.servers if one.info().get("role") == "master"]
         to = self.chance.choice([one for one in primaries if one is not source])
-        with self.cluster.moving(OURS.account(event.account), to) as carry:
-            carry(20)
+        if event.kind == ATOMIC:
+            self.cluster.move(OURS.account(event.account), to)
+        else:
+            with self.cluster.moving(OURS.account(event.account), to) as carry:
+                carry(20)
         self._works(event.account)
         event.ended = time.monotonic()
 
@@ -158,6 +164,10 @@ def reckon(run: Slots) -> dict[str, list[str]]:
     for event in run.events:
         event.silence = _silence(deletes, event, [event.account])
         event.others = max((_silence(deletes, event, [name]) for name in event.elsewhere), default=0.0)
+        event.rates = (
+            _rate(deletes, event, event.began - BEFORE_S, event.began),
+            _rate(deletes, event, event.began, event.ended),
+        )
     lost = sorted(job for job in run.accepted if job not in found)
     inside = lambda job: any(one.kind == KILL and one.covers(run.accepted[job]) for one in run.events)  # noqa: E731
     forgotten = [job for job, d in found.items() if d.state is State.GONE and job in effects]
@@ -180,6 +190,13 @@ def _silence(deletes: list[dict[str, Any]], event: Event, accounts: list[str]) -
     return max((later - before for before, later in pairwise(at)), default=float("inf"))
 
 
+def _rate(deletes: list[dict[str, Any]], event: Event, since: float, until: float) -> float:
+    """Of one account elsewhere."""
+    projects = {project_of(name) for name in event.elsewhere}
+    calls = sum(since <= float(call["started"]) < until for call in deletes if call["project"] in projects)
+    return calls / (until - since) / max(1, len(projects))
+
+
 def campaign(kills: int, moves: int, seed: int) -> int:
     began = time.monotonic()
     with ClusterSet(replicas=1) as cluster:
@@ -195,12 +212,15 @@ def campaign(kills: int, moves: int, seed: int) -> int:
             run.run(kills, moves)
             found = reckon(run)
             print(f"\n{len(run.accepted):,} accepted, batches refused {dict(run.refused)}, {run.ended} processes ended")
-            print("| act | times | its account works again after | no call of it for | no call of one elsewhere for |")
-            print("|---|---|---|---|---|")
+            print("seconds, and calls a second of an account elsewhere: least / median / most")
+            print("| act | times | its account works after | no call of it | no call elsewhere | before | meanwhile |")
+            print("|---|---|---|---|---|---|---|")
             for kind in sorted({event.kind for event in run.events}):
                 these = [event for event in run.events if event.kind == kind]
-                columns = ([e.ended - e.began for e in these], [e.silence for e in these], [e.others for e in these])
-                shown = " | ".join(f"{statistics.median(one):.2f} s, at most {max(one):.2f} s" for one in columns)
+                away = [event for event in these if event.elsewhere] or these
+                columns = [[e.ended - e.began for e in these], [e.silence for e in these], [e.others for e in away]]
+                columns += [[e.rates[n] for e in away] for n in range(2)]
+                shown = " | ".join(f"{min(one):.2f} / {statistics.median(one):.2f} / {max(one):.2f}" for one in columns)
                 print(f"| {kind} | {len(these)} | {shown} |")
             for name, jobs in found.items():
                 print(f"{len(jobs):>5}  {name}" + (f": {jobs[:5]}" if jobs else ""))

@@ -1,10 +1,12 @@
 """The campaign behind Sentinels: the primary is killed, replaced as planned and cut off, while deletions are requested.
 
     python -m benchmarks.chaos --sentinel [--kills 20] [--plans 4] [--partitions 3] [--replicas N] [--seed N]
+    python -m benchmarks.chaos --address [--plans 4] [--replicas N] [--seed N]
 
 At the end three things are compared: what the producer was told is accepted, what then was in the replica, and what
-the simulator's log has. --plans: so many each, with writes paused as docs/redis.md has it, and without. --replicas:
-ERASER_REDIS_REPLICAS, for the producer too.
+the simulator's log has. --plans: so many each, coordinated by the servers where they can, with writes paused, both as
+docs/redis.md has it, and with neither. --replicas: ERASER_REDIS_REPLICAS, for the producer too. --address: two servers
+behind one address instead, which change places by `FAILOVER`.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from benchmarks.reckoning import end_of, may_end
 from tests.acceptance.fleet import BYSTANDER, OPEN, Fleet
 from tests.acceptance.judge import every_attempt_is_in_the_servers_log, everything
 from tests.acceptance.other_side import disagreements
-from tests.support.redis_servers import SentinelSet, Server
+from tests.support.redis_servers import OneAddress, SentinelSet, Server
 from worker.model.errors import EraserError, Unreachable
 from worker.model.states import State
 from worker.simulator import DEMO_PROJECT
@@ -35,12 +37,15 @@ BATCH, BACKLOG = 10, 150
 CUT_OFF_S = 3.0  # how long the old primary stays so after there is a new one
 NOTICED_S = 2.0  # after a new primary took writes nobody is at the old one any more
 PAUSE_MS = 10_000
-KILL, PAUSED, PLAIN, PARTITION = (
+KILL, FAILOVER, COORDINATED, PAUSED, PLAIN, PARTITION = (
     "kill -9 of the primary",
+    "planned, FAILOVER behind one address",
+    "planned, coordinated",
     "planned, with writes paused",
     "planned, without a pause",
     "partition",
 )
+LOSSLESS = (FAILOVER, COORDINATED, PAUSED)
 SIMULATOR = ("--latency", "0.03", "--jitter", "0.03")
 
 
@@ -54,6 +59,7 @@ class Event:
     worked: float = 0.0  # the first call after that
     silence: float = 0.0  # the longest time in which no call began, around it
     lost: int = 0  # accepted meanwhile, and in no ledger
+    forgotten: int = 0  # calls whose record the new primary does not have
 
     def covers(self, at: float, *, before_s: float = 0.0) -> bool:
         return self.began - before_s <= at <= max(self.answered + NOTICED_S, self.worked)
@@ -64,7 +70,7 @@ class Failovers:
     """One run."""
 
     fleet: Fleet
-    servers: SentinelSet
+    servers: Any  # SentinelSet or OneAddress
     chance: random.Random
     requested: set[str] = field(default_factory=set)
     accepted: dict[str, float] = field(default_factory=dict)
@@ -74,16 +80,14 @@ class Failovers:
     ended: int = 0  # processes
     _enough: threading.Event = field(default_factory=threading.Event)
 
-    def run(self, kills: int, plans: int, partitions: int) -> None:
+    def run(self, acts: list[str]) -> None:
         self.fleet.plant(BYSTANDER)
         workers = self.fleet.start_workers(WORKERS, "--concurrency", "8")
         producer = threading.Thread(target=self._produce, daemon=True)
         producer.start()
         try:
             self.fleet.wait(lambda: self._calls() > 50, "work is under way")
-            acts = [KILL] * kills + [PAUSED, PLAIN] * plans + [PARTITION] * partitions
-            self.chance.shuffle(acts)
-            for kind in acts:
+            for kind in self.chance.sample(acts, len(acts)):
                 time.sleep(self.chance.uniform(0.3, 1.5))
                 self._fail_over(kind)
         finally:
@@ -131,7 +135,7 @@ class Failovers:
                 if kind == PAUSED:
                     with old.client() as client:
                         client.client_pause(PAUSE_MS, all=False)
-                self.servers.fail_over()
+                self.servers.fail_over(*(["COORDINATED"] if kind == COORDINATED else []))
         if kind == PARTITION:
             time.sleep(CUT_OFF_S)
             self.servers.reconnect(old)
@@ -172,7 +176,7 @@ class Count:
     """Jobs, by what became of them. What is wrong comes first; the rest is what an asynchronous replica may cost."""
 
     lost_though_replicated: list[str]
-    lost_with_writes_paused: list[str]
+    lost_in_a_failover_that_loses_nothing: list[str]
     lost_outside_a_failover: list[str]
     ended_wrongly: list[str]
     overlaps_outside_a_failover: list[str]
@@ -190,10 +194,6 @@ def reckon(run: Failovers) -> Count:
     effects = fleet.metastudio.effects()
     lost = sorted(job for job in run.accepted if job not in deletions)
     outside = [job for job in lost if not _event_of(run, run.accepted[job])]
-    paused = [job for job in lost if (event := _event_of(run, run.accepted[job])) and event.kind == PAUSED]
-    for job in lost:
-        if event := _event_of(run, run.accepted[job]):
-            event.lost += 1
     forgotten = [job for job, d in deletions.items() if d.state is State.GONE and job in effects]
     wrong = [
         f"{job}: {end_of(d)}" for job, d in deletions.items() if not (may_end(d, cancelled=False) or job in forgotten)
@@ -203,6 +203,7 @@ def reckon(run: Failovers) -> Count:
     for event in run.events:
         around = sorted(call["started"] for call in calls if event.began - 1 < call["started"] < event.worked + 2)
         event.silence = max((later - at for at, later in pairwise(around)), default=float("inf"))
+    lossless = _blame(run, lost, forgotten, {call["job_id"]: call["started"] for call in reversed(deletes)})
     unknown = {f"{DEMO_PROJECT}/{job}" for job in run.requested - set(deletions)}  # deleted, and the record was lost
     beside = [line for line in disagreements(fleet) if line.partition(":")[0] not in unknown]
     try:
@@ -211,7 +212,18 @@ def reckon(run: Failovers) -> Count:
         beside.append(str(error)[:500])
     at_a_failover, elsewhere = _overlaps(run.events, deletes)
     replicated = sorted(run.replicated & set(lost))
-    return Count(replicated, paused, outside, wrong, elsewhere, beside, at_a_failover, lost, forgotten)
+    return Count(replicated, lossless, outside, wrong, elsewhere, beside, at_a_failover, lost, forgotten)
+
+
+def _blame(run: Failovers, lost: list[str], forgotten: list[str], called: dict[str, float]) -> list[str]:
+    """Say of each failover what it lost; returns what one lost that may lose nothing. called: the first DELETE."""
+    wrong = []
+    for job, at, requests in [(j, run.accepted[j], 1) for j in lost] + [(j, called[j], 0) for j in forgotten]:
+        if event := _event_of(run, at):
+            event.lost += requests
+            event.forgotten += 1 - requests
+            wrong += [job] if event.kind in LOSSLESS else []
+    return wrong
 
 
 def _event_of(run: Failovers, at: float) -> Event | None:
@@ -242,8 +254,9 @@ def tell(run: Failovers, found: Count) -> None:
     """The tables."""
     done = run.fleet.metastudio.stats()["effects"]
     print(f"\n{len(run.accepted):,} accepted, batches refused {dict(run.refused)}, {done:,} deleted, {run.ended} ended")
-    print("\n| failover | times | another primary after | work after that | no call for | accepted and lost |")
-    print("|---|---|---|---|---|---|")
+    print("\nseconds: least / median / most")
+    print("| failover | times | another primary after | work after that | no call for | requests lost | calls lost |")
+    print("|---|---|---|---|---|---|---|")
     for kind in sorted({event.kind for event in run.events}):
         these = [event for event in run.events if event.kind == kind]
         columns = (
@@ -251,23 +264,27 @@ def tell(run: Failovers, found: Count) -> None:
             [event.worked - event.answered for event in these],
             [event.silence for event in these],
         )
-        shown = " | ".join(f"{statistics.median(one):.2f} s, at most {max(one):.2f} s" for one in columns)
-        print(f"| {kind} | {len(these)} | {shown} | {sum(event.lost for event in these)} |")
+        shown = " | ".join(f"{min(one):.2f} / {statistics.median(one):.2f} / {max(one):.2f}" for one in columns)
+        lost = f"{sum(event.lost for event in these)} | {sum(event.forgotten for event in these)}"
+        print(f"| {kind} | {len(these)} | {shown} | {lost} |")
     print()
     for name, jobs in vars(found).items():
         print(f"{len(jobs):>5}  {name.replace('_', ' ')}" + (f": {jobs[:5]}" if jobs else ""))
 
 
-def campaign(kills: int, plans: int, partitions: int, *, replicas: int, seed: int) -> int:
+def campaign(acts: tuple[int, int, int], *, replicas: int, seed: int, address: bool) -> int:
+    """acts: kills, plans, partitions."""
     began = time.monotonic()
-    with SentinelSet() as servers:
+    with OneAddress() if address else SentinelSet() as servers:
         settings = SETTINGS | {"ERASER_REDIS_URL": servers.url}
         if replicas:
             settings["ERASER_REDIS_REPLICAS"] = str(replicas)
         with Fleet(settings=settings, simulator=SIMULATOR) as fleet:
             fleet.adds_up = False  # what a failover loses is counted here
             run = Failovers(fleet, servers, random.Random(seed))
-            run.run(kills, plans, partitions)
+            planned = [PAUSED, PLAIN, *([COORDINATED] if servers.is_valkey_9() else [])]
+            kinds = [KILL], [FAILOVER] if address else planned, [PARTITION]
+            run.run([kind for number, some in zip(acts, kinds, strict=True) for kind in some * number])
             found = reckon(run)
             tell(run, found)
     print(f"took {time.monotonic() - began:.0f} s")

@@ -22,6 +22,9 @@ def test_the_sentinels_follow_a_kill_a_plan_and_a_partition_and_nothing_is_left_
         assert first.client().get("a") == b"1"
         assert servers.fail_over() in servers.servers
         servers.wait_until_complete()
+        if servers.is_valkey_9():
+            assert servers.fail_over("COORDINATED") in servers.servers
+            servers.wait_until_complete()
 
         old = servers.primary()
         servers.cut_off(old)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -25,6 +26,7 @@ from worker.ledger.queries import Queries
 from worker.ledger.reachable import reachable
 from worker.ledger.types import DeletionRequest
 from worker.model.errors import NotConfirmed, Unreachable
+from worker.model.states import State
 from worker.model.target import Target
 from worker.services.doctor import topology_checks
 from worker.services.doctor.check import Level
@@ -236,6 +238,22 @@ def test_while_a_slot_moves_every_move_is_refused_before_it_writes(cluster: Clus
     assert Queries(client, one, rate=10.0).show(Target("p", "late")) is None
 
 
+def test_while_a_slot_moves_atomically_nothing_is_refused(cluster: ClusterSet, client: Cluster) -> None:
+    if not cluster.is_valkey_9():
+        pytest.skip("these servers move slots key by key only")
+    one, other, source = apart(cluster)
+    target, moving = cluster.owner(OURS.account(other)), ledger(client, one)
+    jobs = [Target("p", f"moving-{n}") for n in range(200)]
+    with ThreadPoolExecutor(1) as beside:
+        moved = beside.submit(cluster.move, OURS.account(one), target)
+        for job in jobs:
+            assert [line.deduplicated for line in moving.request([job], DeletionRequest())] == [False]
+        moved.result()
+        assert [line.deduplicated for line in moving.request([JOB], DeletionRequest())] == [False]
+    assert list(source.client().scan_iter(match=f"*{{{one}}}*")) == []
+    assert Queries(client, one, rate=10.0).status().states[State.PENDING] == len({*jobs, JOB})
+
+
 def test_replicas_confirm_on_the_connection_that_wrote(
     cluster: ClusterSet, client: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,6 +305,7 @@ def test_the_command_line_goes_on_in_a_cluster(
     found = {line["check"]: line["verdict"] for line in command("doctor", "--offline", "--json").json}
     assert len(pings) == len(set(pings)) == 3, "one that hangs is waited for once"
     assert found["redis Cluster"] == found["redis cluster-require-full-coverage"] == found["redis commands"] == "ok"
+    assert found["redis slots"] == "ok"
     for server in cluster.servers:
         here = f"127.0.0.1:{server.port}"
         assert [found[f"{name} {here}"] for name in ("redis AOF", "redis version", "clock of Redis")] == ["ok"] * 3

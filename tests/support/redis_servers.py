@@ -6,10 +6,12 @@
         redis_set.fail_over()               # a planned failover; returns the new primary once the Sentinels agree on it
         redis_set.cut_off(server)           # replicas and Sentinels no longer reach it, clients do; `reconnect` ends it
         redis_set.wait_until_complete()     # every server is a primary or a replica that is up, whatever happened
+    with OneAddress() as pair:              # a primary and a replica; .url leads to it; .fail_over() is FAILOVER
     with ClusterSet() as cluster:           # three primaries with a third of the slots each; replicas=1: one more each
         cluster.url                         # redis+cluster://:PASSWORD@127.0.0.1:…,…
         cluster.owner(key)                  # the `Server` that has the key's slot
         with cluster.moving(key, to) as carry:  # its slot is on its way to another server; carry(): some of its keys
+        cluster.move(key, to)               # the same atomically, by servers that can
 
 Every server is a process of its own with a directory of its own, is started from the binary that the tests use anyway
 (`worker.local.redis_server`), keeps its port when it is started again, and ends with its set. Clients have a password;
@@ -36,6 +38,7 @@ from redis.crc import key_slot
 from redis.retry import Retry
 
 from tests.support import scratch
+from tests.support.between import Between
 from tests.support.waiting import wait_until
 from worker.local.redis_server import find_server
 
@@ -46,6 +49,8 @@ PEER, PEER_PASSWORD = "peer", "among-peers"
 _PORTS = range(12_000, 22_000)  # below those of outgoing connections, as is the bus of a cluster, 10,000 above
 _SLOTS = 16_384
 _ANSWER_S = 5.0
+_GIVE_UP_MS = 1000
+_AGREE_MS = 10_000  # Sentinels coordinate nothing that they would give up within a second
 FAILOVER_S = 240.0  # a machine that stands still interrupts it, and it begins anew
 
 
@@ -132,7 +137,7 @@ class _Sentinel(Server):
         of_it = [
             f"monitor {SERVICE} {HOST} {primary.port} 2",
             f"down-after-milliseconds {SERVICE} {down_after_ms}",
-            f"failover-timeout {SERVICE} 1000",  # twice that until the next try, where votes were split
+            f"failover-timeout {SERVICE} {_GIVE_UP_MS}",  # twice that until the next try, where votes were split
             f"auth-user {SERVICE} {PEER}",
             f"auth-pass {SERVICE} {PEER_PASSWORD}",
         ]
@@ -193,6 +198,10 @@ class _Set(ABC):
 
     def _everything(self) -> list[Server]:
         return self.servers
+
+    def is_valkey_9(self) -> bool:
+        """Whether servers agree on a planned failover (`COORDINATED`) and move slots atomically (`move`)."""
+        return int(self.servers[0].info("server").get("valkey_version", "0").partition(".")[0]) >= 9
 
     def stop(self) -> None:
         """Nothing of it is left behind, whatever state it was in."""
@@ -282,17 +291,20 @@ class SentinelSet(_Set):
         wait_until(is_there, FAILOVER_S, "the Sentinels name another primary, and it is one")
         return self.primary()
 
-    def fail_over(self) -> Server:
-        """A planned failover: nothing is down. Returns the new primary, once it takes writes."""
+    def fail_over(self, *words: str) -> Server:
+        """A planned failover: nothing is down. Returns the new primary, once it takes writes. words: COORDINATED."""
         old, planner = self.primary(), self.sentinels[0]
+        if words:
+            planner.ask("SET", SERVICE, "failover-timeout", str(_AGREE_MS))
 
         def is_over() -> bool:
             if planner.names() == old.port:
-                planner.ask("FAILOVER", SERVICE)  # once more where it gave up; refused while one is under way
+                planner.ask("FAILOVER", SERVICE, *words)  # once more where it gave up; refused while one is under way
                 return False
             return self.primary() is not old and self.primary().info().get("role") == "master"
 
         wait_until(is_over, FAILOVER_S, "the Sentinels name another primary, and it is one", every=0.1)
+        planner.ask("SET", SERVICE, "failover-timeout", str(_GIVE_UP_MS))
         return self.primary()
 
     def cut_off(self, server: Server) -> None:
@@ -307,6 +319,53 @@ class SentinelSet(_Set):
             client.execute_command("ACL", "SETUSER", PEER, "on")
             # a Sentinel that came meanwhile was refused, and would not log in again on that connection
             client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+
+class OneAddress(_Set):
+    """A primary and its replica behind one address, which leads to whoever is the primary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.servers = [Server(self.directory / f"server-{n}", _durable(())) for n in range(2)]
+        self._way = Between(self.servers[0].port)
+
+    @property
+    def url(self) -> str:
+        return self._way.url.replace("//", f"//:{PASSWORD}@")
+
+    def start(self) -> None:
+        self._way.__enter__()
+        for server in self.servers:
+            server.start()
+        with self.servers[1].client() as client:
+            client.replicaof(HOST, str(self.servers[0].port))
+        self.wait_until_complete()
+
+    def stop(self) -> None:
+        self._way.__exit__()
+        super().stop()
+
+    def primary(self) -> Server:
+        return next(server for server in self.servers if server.port == self._way.server)
+
+    def wait_until_complete(self) -> None:
+        links = lambda: [server.info().get("master_link_status", "up") for server in self.servers]  # noqa: E731
+        wait_until(lambda: links() == ["up", "up"], what="the replica is up")
+
+    def fail_over(self) -> Server:
+        """They change places as `FAILOVER` does it, and the address follows. Returns the new primary."""
+        old = self.primary()
+        new = next(server for server in self.servers if server is not old)
+        with old.client() as client:
+            client.execute_command("FAILOVER", "TO", HOST, new.port, "TIMEOUT", _AGREE_MS)
+        wait_until(lambda: new.info().get("role") == "master", what="it is the primary")
+        self._way.server = new.port
+        self._way.break_off()
+        return new
+
+    def wait_for_another(self, old: Server) -> Server:
+        """It is there when `fail_over` returns."""
+        return next(server for server in self.servers if server is not old)
 
 
 class ClusterSet(_Set):
@@ -390,6 +449,12 @@ class ClusterSet(_Set):
             pass
         for server in (to, source):
             self.command(server, "SETSLOT", slot, "NODE", ids[to])
+
+    def move(self, key: str, to: Server) -> None:
+        """Its slot moves to another server atomically, and is there at the end."""
+        slot, source = key_slot(key.encode()), self.owner(key)
+        self.command(source, "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", self.command(to, "MYID"))
+        wait_until(lambda: self.owner(key) is to, what="the slot is there")
 
     def _owners(self, slot: int) -> Iterator[Server]:
         """By what the first server that answers says."""

@@ -12,7 +12,7 @@ from tests.support.waiting import wait_until
 from worker.config.redis_urls import parse_redis_url
 from worker.ledger.connection import connect
 from worker.services.doctor.check import Check, Level
-from worker.services.doctor.topology_checks import Standby, failover, pinged, primary
+from worker.services.doctor.topology_checks import Standby, failover, how_slots_move, pinged, primary
 from worker.services.doctor.topology_checks import servers as named_by
 
 
@@ -110,6 +110,22 @@ def test_the_price_follows_from_the_replicas_and_the_settings(
 ) -> None:
     price = failover("redis failover", Standby(({},) * up, needed, "10", confirmed))
     assert (price.verdict, says in price.found) == (verdict, True)
+
+
+@pytest.mark.parametrize(
+    ("version", "says"),
+    [
+        ({"valkey_version": "9.0.0", "redis_version": "7.2.4"}, "CLUSTER MIGRATESLOTS"),
+        ({"valkey_version": "8.1.1", "redis_version": "7.2.4"}, "key by key"),
+        ({"redis_version": "8.4.0"}, "CLUSTER MIGRATION IMPORT"),
+        ({"redis_version": "8.10.1"}, "CLUSTER MIGRATION IMPORT"),
+        ({"redis_version": "8.2.3"}, "key by key"),
+        ({}, "key by key"),
+        ({"redis_version": "something"}, "key by key"),
+    ],
+)
+def test_how_slots_are_moved_follows_from_the_servers_version(version: dict[str, str], says: str) -> None:
+    assert says in how_slots_move(version)
 
 
 def test_the_doctor_prints_it_for_one_server_too(command: Command) -> None:

@@ -189,6 +189,22 @@ def _cluster(client: Cluster, answers: Mapping[redis.Redis, bool]) -> Iterator[C
     for slot, where in sorted(moving.items()):
         found = f"slot {slot} of {where} is being moved: its account waits, and nothing of it is written meanwhile"
         yield warning("redis slots", found, f"let it end; if it was broken off: redis-cli --cluster fix {where}")
+    if there and not moving:
+        yield ok("redis slots", f"none is being moved; how to: {how_slots_move(redis_info(there[0], 'server'))}")
+
+
+def how_slots_move(info: Mapping[str, Any]) -> str:
+    """What a server offers to whoever moves slots."""
+    if _at_least(info.get("valkey_version"), (9, 0)):
+        return "atomically, by CLUSTER MIGRATESLOTS at the server that has them"
+    if "valkey_version" not in info and _at_least(info.get("redis_version"), (8, 4)):
+        return "atomically, by CLUSTER MIGRATION IMPORT at the server that gets them"
+    return "few at a time, since key by key: their accounts wait meanwhile (atomically from Valkey 9.0 or Redis 8.4)"
+
+
+def _at_least(version: Any, least: tuple[int, int]) -> bool:
+    numbers = str(version).split(".")[:2]
+    return all(number.isdigit() for number in numbers) and tuple(map(int, numbers)) >= least
 
 
 def _coverage(server: redis.Redis) -> Iterator[Check]:
