@@ -80,9 +80,9 @@ class Wire:
         self.after_delete()
         return response
 
-    def ask(self, project_id: str, **how: Any) -> Listing:
+    def ask(self, *about: Any, **how: Any) -> Listing:
         self.on_ask()
-        listing = self.client.ask(project_id, **how)
+        listing = self.client.ask(*about, **how)
         self.after_ask()
         return listing
 

@@ -82,7 +82,7 @@ def test_neither_a_command_nor_a_call_within_a_trace_loses_its_answer(
     shop.simulator.fill(1)
     with tracing.request("x", {}):
         assert shop.redis.ping()
-        assert shop.client.ask(DEMO_PROJECT, id="x").rows is not None
+        assert shop.client.ask(DEMO_PROJECT, ["x"]).rows is not None
     assert {span.name for span in broken.get_finished_spans()} >= {"PING", "GET"}
 
 

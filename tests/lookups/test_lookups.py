@@ -46,7 +46,7 @@ def test_absences_share_what_lies_between_them() -> None:
 @pytest.mark.parametrize(("passed", "fresh"), [(NEAR_S - 0.1, True), (NEAR_S + 0.1, False)])
 def test_a_control_question_is_near_for_ten_seconds(passed: float, *, fresh: bool) -> None:
     world = World(takes=0.001)
-    world.lookups().ask()
+    world.lookups().ask_in_turn()
     world.now += passed
     world.find()
     assert world.queries[1:] == ([JOB.id, "all"] if fresh else [JOB.id, "all", JOB.id, "all"])
@@ -54,7 +54,7 @@ def test_a_control_question_is_near_for_ten_seconds(passed: float, *, fresh: boo
 
 def test_a_control_question_that_comes_too_late_after_the_look_proves_nothing() -> None:
     world = World(slot=NEAR_S + 0.1)
-    world.lookups().ask()
+    world.lookups().ask_in_turn()
     assert world.find(has_slot=True) is Presence.UNKNOWN
 
 
@@ -152,7 +152,7 @@ def test_where_there_are_app_users_whoever_names_none_must_be_shown_one_of_their
 
 def test_a_list_that_shows_an_app_users_job_is_remembered_for_all() -> None:
     world = World(jobs=lambda _: OWNED)
-    world.lookups().ask()
+    world.lookups().ask_in_turn()
     assert world.has_users
 
 
@@ -216,7 +216,7 @@ def test_one_asks_the_control_question_for_all_that_wait() -> None:
         event: Any = world.sightings._waiting.get(VIEW)
         return len(event._cond._waiters) if event else 0
 
-    world.lookups().ask()
+    world.lookups().ask_in_turn()
     world.reserve_lookup = slot  # type: ignore[method-assign]
     with ThreadPoolExecutor(size) as pool:
         found = [pool.submit(world.find, f"job-{n}", has_slot=True) for n in range(size)]

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.metastudio.test_client import JOB, OK, PROJECT, SECRET, Server, client_of, http, parse, responses, serve
-from worker.metastudio.quota import Quota, read_quota
+from worker.metastudio.quota import read_quota
+from worker.model.quota import Quota
 from worker.model.target import Target
 
 __all__ = ["client_of", "serve"]
@@ -83,7 +84,7 @@ def test_no_text_is_too_odd_to_read(text: str) -> None:
 def call(client: Any, method: str, **how: Any) -> Any:
     if method == "DELETE":
         return client.delete(Target(PROJECT, JOB), **how)
-    return client.ask(PROJECT, id=None, **how).response
+    return client.ask(PROJECT, **how).response
 
 
 @pytest.mark.parametrize(("method", "family"), [("DELETE", "job_delete"), ("GET", "job_read")])

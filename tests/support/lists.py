@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -56,8 +56,8 @@ class World:
     def ask(
         self,
         project_id: str,
+        ids: Sequence[str] = (),
         *,
-        id: str | None,
         kind: str,
         rows: int = 100,
         app_user: str | None = None,
@@ -65,8 +65,8 @@ class World:
         within_s: float | None = None,
     ) -> Listing:
         self.now += self.takes
-        self.queries.append(id or "all")
-        return self.job(self) if id else self.jobs(self)
+        self.queries.append(",".join(ids) or "all")
+        return self.job(self) if ids else self.jobs(self)
 
     def renew(self, refused: Response) -> bool:
         return False

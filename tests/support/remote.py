@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -55,8 +56,8 @@ class FewLines:
     def ask(
         self,
         project_id: str,
+        ids: Sequence[str] = (),
         *,
-        id: str | None,
         kind: str = JOB,
         rows: int = 100,
         app_user: str | None = None,
@@ -68,7 +69,7 @@ class FewLines:
             return no_list(failure(TransportFailure.TIMEOUT))
         if self.mood in (Mood.BROWNOUT, Mood.BLIND):
             return listing()
-        jobs = [*self.there, *OTHERS] if id is None else [id] if id in self.there else []
+        jobs = [id for id in ids if id in self.there] if ids else [*self.there, *OTHERS]
         found = [row(job, app_user_id=self.there.get(job)) for job in jobs]
         return listing(*found[:rows], count=len(found))
 

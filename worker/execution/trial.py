@@ -41,7 +41,7 @@ def _ask(remote: Client, trial: Trial, project_id: str) -> Listing:
 
     def question() -> Listing:
         signed_at = signing_time(remote, trial)
-        return remote.ask(project_id, id=None, kind=trial.kind, rows=1, signed_at=signed_at, quota=True)
+        return remote.ask(project_id, kind=trial.kind, rows=1, signed_at=signed_at, quota=True)
 
     return with_new_token(remote, question)
 

@@ -16,7 +16,7 @@ from worker.ledger.experiments import Experiments
 from worker.ledger.leases import Leases
 from worker.ledger.operator_moves import RESTORABLE_S, OperatorMoves
 from worker.ledger.redis_errors import why_away
-from worker.ledger.redis_read import info
+from worker.ledger.redis_read import AccountReader, info
 from worker.ledger.schema.keys import Key
 from worker.ledger.script_runner import BATCH
 from worker.ledger.types import Accepted, DeletionRequest, lean
@@ -24,7 +24,7 @@ from worker.ledger.values import as_options
 from worker.model.errors import RefusedBySafetyRule, Unreachable
 from worker.model.target import Target
 
-__all__ = ["BATCH", "Ledger", "connect"]
+__all__ = ["BATCH", "Ledger", "LedgerReader", "connect"]
 
 FULL_SHARE = 0.85  # of maxmemory; above it nothing new is accepted
 REDATE_MOVES = 100  # of 500 each, in one turn of the dispatcher
@@ -146,3 +146,11 @@ class Ledger(Leases, Erasures, Experiments, OperatorMoves):
                 "recorded; give it more memory, or let work finish, then try again",
             )
         self._room_checked = now
+
+
+class LedgerReader(AccountReader):
+    """What reads one account's ledger and makes its moves."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(ledger.client, ledger.account, ledger.keys)
+        self._ledger = ledger

@@ -14,7 +14,7 @@ from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.erasure import ErasureField
 from worker.ledger.schema.keys import Key
 from worker.ledger.script_runner import BATCH
-from worker.ledger.types import compact
+from worker.ledger.types import compact, lean
 from worker.ledger.values import entries, is_list, number, targets, texts, whole
 from worker.model.erasure import Inventory, Related, Verdict
 from worker.model.shares import batches
@@ -136,8 +136,7 @@ class Erasures(AccountLedger):
         options = [
             {"leases": step.leases, "parts": compact(list(step.parts)), "looks": step.looks}
             | {"verdict": step.verdict.value, "left": step.left}
-            | ({"next": step.next} if step.next is not None else {})
-            | ({"damaged": step.damaged} if step.damaged else {})
+            | lean({"next": step.next, "damaged": step.damaged})
             | ({"answers": _lines(step.answers), "watched": step.watched} if step.answers is not None else {})
             for step in steps
         ]

@@ -9,8 +9,8 @@ from typing import Any, Unpack
 
 from worker.ledger import values
 from worker.ledger.audit_actions import ActionName, Who, explained
-from worker.ledger.deletions import BATCH, Ledger
-from worker.ledger.redis_read import read_redis
+from worker.ledger.deletions import BATCH, LedgerReader
+from worker.ledger.redis_read import read_redis, scanned
 from worker.ledger.schema.keys import Key
 from worker.ledger.types import lean
 from worker.model.shares import batches
@@ -37,13 +37,8 @@ class OnHold:
     users: frozenset[str]
 
 
-class HoldList:
+class HoldList(LedgerReader):
     """Adds, removes and reads holds. Raises `Unreachable` when Redis does not answer."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._client = ledger.client
-        self._p = ledger.prefix
 
     # -- adding ------------------------------------------------------------------------------------------------------
 
@@ -133,14 +128,8 @@ class HoldList:
         )
 
     def _entries(self, name: str) -> Iterator[tuple[str, bytes]]:
-        cursor = 0
-        while True:
-            page: Any = read_redis(self._client.hscan, self._p + name, cursor, count=BATCH)
-            cursor, entries = page
-            for member, entry in entries.items():
-                yield member.decode(errors="replace"), entry
-            if cursor == 0:
-                return
+        for member, entry in scanned(self._client.hscan_iter(self._p + name, count=BATCH)):
+            yield member.decode(errors="replace"), entry
 
 
 def _hold(ref: Target | None, user: str | None, entry: bytes) -> Hold:

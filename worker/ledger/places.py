@@ -27,7 +27,7 @@ from worker.ledger.archived import ArchivedRecords
 from worker.ledger.deletions import Ledger
 from worker.ledger.keys import OURS, Keys
 from worker.ledger.project_moves import adopt_user_holds
-from worker.ledger.redis_read import read_redis
+from worker.ledger.redis_read import read_redis, scanned
 from worker.ledger.schema.keys import Key
 from worker.ledger.schema.states import indexes
 from worker.model.errors import ProjectElsewhere, SettingsError
@@ -105,9 +105,8 @@ class Places:
         """The refs of every record and hold of a project in an account; one that moves on meanwhile may come twice."""
         prefix, match = self._keys.account(account), f"{project}/*"
         for index in indexes():
-            scan = self._client.zscan_iter(prefix + index, match=match, count=PAGE)
-            while (found := read_redis(next, scan, None)) is not None:
-                yield found[0].decode()
+            for member, _ in scanned(self._client.zscan_iter(prefix + index, match=match, count=PAGE)):
+                yield member.decode()
         yield from self.holds(account, project)
         archived = ArchivedRecords(self._client, account, self._keys)
         if project in archived.counts():
@@ -116,9 +115,8 @@ class Places:
     def holds(self, account: str, project: str) -> Iterator[str]:
         """The refs of every job of a project that is on hold in an account, asked for or not."""
         name = self._keys.account(account) + Key.HELD_JOBS
-        scan = self._client.hscan_iter(name, match=f"{project}/*", count=PAGE)
-        while (found := read_redis(next, scan, None)) is not None:
-            yield found[0].decode()
+        for member, _ in scanned(self._client.hscan_iter(name, match=f"{project}/*", count=PAGE)):
+            yield member.decode()
 
     # -- accounts ------------------------------------------------------------------------------------------------------
 

@@ -77,9 +77,7 @@ class ReceiptProgress:
     relocated: bool = False  # the next day may go to a directory without those before it (see `lua/relocate.lua`)
     turned_ms: float | None = None  # when it turned out that it is earlier than was thought; None: never
     redactions: int = 0  # how often texts of receipts in the stream were redacted
-    first_day: int = (
-        0  # receipts count as of this day at least: those before have their files (see `lua/begin_segment.lua`)
-    )
+    first_day: int = 0  # they count as of this day at least: those before have files (see `lua/begin_segment.lua`)
     records: int = 0  # up to here the records of deletions that ended have left as well (see `lua/archive_records.lua`)
 
     def day(self, settled_ms: float, now_ms: float) -> int:
@@ -98,8 +96,7 @@ class Receipts(AccountReader):
 
     def progress(self) -> ReceiptProgress:
         """How far they have come."""
-        raw: Any = read_redis(self._client.hgetall, self._p + Key.RECEIPTS_CHAIN)
-        return _progress(raw)
+        return _progress(read_redis(self._client.hgetall, self._p + Key.RECEIPTS_CHAIN))
 
     def missing(self) -> int:
         """How many should still be in the stream and are not."""
@@ -193,8 +190,6 @@ def _progress(raw: dict[bytes, bytes]) -> ReceiptProgress:
 def _checkpoint(fields: dict[str, str], name: str) -> Checkpoint | None:
     """None: nothing was, or it was lost; what is in the stream is sealed anew then, and has to fit the seals."""
     id_ = fields.get(f"{name}_id", "")
-    return (
-        Checkpoint(values.whole(fields.get(f"{name}_n")), id_, fields.get(f"{name}_head"))
-        if _ID.fullmatch(id_)
-        else None
-    )
+    if not _ID.fullmatch(id_):
+        return None
+    return Checkpoint(values.whole(fields.get(f"{name}_n")), id_, fields.get(f"{name}_head"))

@@ -12,6 +12,7 @@ from worker.ledger.bindings import Binding
 from worker.ledger.erasures import ErasureRecord
 from worker.ledger.schema.fields import Field
 from worker.ledger.values import Shape
+from worker.model.quota import Quota
 from worker.model.states import State, WaitingFor
 from worker.model.target import JOB, Target
 
@@ -100,23 +101,6 @@ class Closure:
     target: str | None  # the job that closed it
     requested_by: str | None  # whoever asked for that, or paused it
     reason: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """What the API gateway says of its limit for a family of calls: `limit` calls in `period_s` seconds."""
-
-    family: str
-    scope: str  # api, user, app, ip or api-allenv
-    limit: int
-    period_s: int
-    remaining: int
-    at: float  # when it was answered, ms since 1970
-
-    @property
-    def rate(self) -> float:
-        """Calls a second."""
-        return self.limit / self.period_s
 
 
 _QUOTA = Shape(Quota, family=None)

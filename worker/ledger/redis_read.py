@@ -35,6 +35,12 @@ def read_redis(read: Any, *args: Any, **options: Any) -> Any:
         raise Unreachable(why_away(error)) from None
 
 
+def scanned(scan: Iterator[Any]) -> Iterator[Any]:
+    """What one of redis-py's scans finds. Raises what `read_redis` raises, in the middle of it, too."""
+    while (found := read_redis(next, scan, None)) is not None:
+        yield found
+
+
 def info(client: redis.Redis, *section: str) -> dict[str, Any]:
     """What INFO says. Empty where Redis forbids it: an ACL counts it as dangerous, and no promise depends on it."""
     try:

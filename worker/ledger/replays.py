@@ -13,7 +13,7 @@ from typing import Any, Unpack
 
 from worker.ledger import values
 from worker.ledger.audit_actions import ActionName, AuditAction, Who, explained
-from worker.ledger.deletions import BATCH, Ledger
+from worker.ledger.deletions import BATCH, Ledger, LedgerReader
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
 from worker.ledger.types import lean
@@ -96,20 +96,14 @@ class Replay:
 _REPLAY = Shape(Replay, started="at", state=None, stage=None)
 
 
-class Replays:
+class Replays(LedgerReader):
     """Writes and reads one account's replays. Raises `Unreachable` when Redis does not answer."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._client = ledger.client
-        self._p = ledger.prefix
 
     # -- moves -------------------------------------------------------------------------------------------------------
 
     def mark(self) -> int:
         """The number of the latest death."""
-        raw: Any = read_redis(self._client.get, self._p + Key.DEATHS)
-        return values.whole(raw)
+        return values.whole(read_redis(self._client.get, self._p + Key.DEATHS))
 
     def snapshot(self, replay: str, refs: Iterable[Target]) -> None:
         """Write down which letters are meant, in the order in which they will go."""
@@ -170,7 +164,7 @@ class Replays:
     def find(self, replay: str) -> Replay | None:
         """One replay that was started."""
         raw: Any = read_redis(self._client.hgetall, f"{self._p}{Key.REPLAY}{replay}")
-        return _replay(replay, self._ledger.account, values.texts(raw))
+        return _replay(replay, self.account, values.texts(raw))
 
     def latest(self, number: int) -> list[Replay]:
         """The last ones, newest first."""
@@ -184,12 +178,7 @@ class Replays:
         pipe.zrange(self._p + Key.REPLAYS, 0, 0, desc=True)
         feeding, latest = read_redis(pipe.execute)
         names = sorted({*values.names(feeding), *values.names(latest)})
-        for name in names:
-            pipe.hgetall(f"{self._p}{Key.REPLAY}{name}")
-        found = (
-            _replay(name, self._ledger.account, values.texts(raw))
-            for name, raw in zip(names, read_redis(pipe.execute), strict=True)
-        )
+        found = (_replay(name, self.account, fields) for name, fields in self._hashes(Key.REPLAY, names))
         return sorted(filter(None, found), key=lambda replay: replay.started, reverse=True)
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from worker.ledger import values
-from worker.ledger.deletions import Ledger
+from worker.ledger.deletions import LedgerReader
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
 from worker.ledger.types import lean
@@ -68,13 +68,8 @@ def _is_alone(run: Run) -> bool:
     return run.finished is None and run.stopped_by is None and run.slot is None
 
 
-class Runs:
+class Runs(LedgerReader):
     """One account's runs. Raises `Unreachable` when Redis does not answer."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._client = ledger.client
-        self._p = ledger.prefix
 
     # -- slots -------------------------------------------------------------------------------------------------------
 
@@ -123,7 +118,7 @@ class Runs:
         if not raw:
             return None
         outcomes = {state: values.whole(number) for state, number in values.texts(ends).items() if values.whole(number)}
-        record = _RUN.read(values.texts(raw), id=run, account=self._ledger.account, outcomes=outcomes)
+        record = _RUN.read(values.texts(raw), id=run, account=self.account, outcomes=outcomes)
         if _is_alone(record) and self._ledger.now_ms() - (record.written or record.started) > LEASE_S * 1000:
             return replace(record, stopped_by=GONE)
         return record
@@ -135,10 +130,8 @@ class Runs:
 
     def wanted(self) -> dict[str, float]:
         """Policies whose deletions no worker could judge lately, and since when the text that asked is it (ms)."""
-        raw, since = (
-            read_redis(self._client.hgetall, self._p + Key.POLICY_TEXTS_WANTED),
-            self._ledger.now_ms() - WANTED_MS,
-        )
+        raw: Any = read_redis(self._client.hgetall, self._p + Key.POLICY_TEXTS_WANTED)
+        since = self._ledger.now_ms() - WANTED_MS
         found = {name.decode(): value.decode().split(" ") for name, value in raw.items()}
         return {name: float(at) for name, (at, postponed) in found.items() if float(postponed) > since}
 

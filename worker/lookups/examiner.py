@@ -54,8 +54,8 @@ class Examiner:
             if question is Question.SHOW:
                 shown = with_new_token(self.remote, lambda: self.remote.show(target))
                 return shown.response, shown.row
-            how: dict[str, Any] = {"id": target.id, "kind": target.kind, "quota": True}
-            listing = with_new_token(self.remote, lambda: self.remote.ask(target.project_id, **how))
+            how: dict[str, Any] = {"kind": target.kind, "quota": True}
+            listing = with_new_token(self.remote, lambda: self.remote.ask(target.project_id, [target.id], **how))
             if listing.response.quota is not None:
                 self.pace.note_quota(asdict(listing.response.quota))
             row = next((row for row in listing.rows or () if row.id == target.id), None)

@@ -60,16 +60,11 @@ class Lookups:
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
-    def ask(self, id: str | None = None, *, rows: int = ROWS) -> Listing:
-        """Ask now; and once more if only the token had expired."""
-        return self._ask(id, rows).listing
-
-    def ask_in_turn(self, id: str | None = None, *, rows: int = ROWS) -> Listing:
-        """Ask at the rate of lookups; `NOT_SENT` if the rate, the time left, Redis or an internal error prevents it.
-
-        Never raises: the caller may hold an answer to a DELETE.
+    def ask_in_turn(self, *, rows: int = ROWS) -> Listing:
+        """Ask for the first ones at the rate of lookups; `NOT_SENT` if the rate, the time left, Redis or an internal
+        error prevents it. Never raises: the caller may hold an answer to a DELETE.
         """
-        return self._in_turn(id, rows).listing
+        return self._in_turn(rows=rows).listing
 
     def find(self, id: str, *, listed: bool, has_slot: bool = False, doubtful: bool = False) -> Lookup:
         """Look up one job. has_slot: it may be asked at once, and errors before an answer are raised.
@@ -79,7 +74,7 @@ class Lookups:
         """
         if doubtful and (problem := self.begin()):
             return Lookup(problem, Presence.UNKNOWN)
-        return self.prove(id, self._ask(id) if has_slot else self.look(id), listed=listed)
+        return self.prove(id, self._ask((id,)) if has_slot else self.look(id), listed=listed)
 
     # -- many that share their control questions ---------------------------------------------------------------------
 
@@ -93,11 +88,11 @@ class Lookups:
 
     def look(self, id: str) -> LookupResponse:
         """Look up one job at the rate of lookups, for `prove`. Never raises."""
-        return self._in_turn(id)
+        return self._in_turn((id,))
 
     def look_many(self, ids: Sequence[str]) -> LookupResponse:
         """The same of several with one list, where the kind's list takes several ids."""
-        return self._in_turn(tuple(ids))
+        return self._in_turn(ids)
 
     def show(self, target: Target) -> Shown | None:
         """What Show says of one, at the rate of lookups; None: it was not asked. Never raises."""
@@ -132,7 +127,7 @@ class Lookups:
                 return Lookup(control, Presence.UNKNOWN)
             if not control.jobs:
                 return Lookup(look.listing, Presence.UNSEEN)
-            look = self._in_turn(id)
+            look = self._in_turn((id,))
             looked = self._looked(look, id)
             before = self.sightings.before(self.view, look.sent)
         if looked.what is not Presence.ABSENT:
@@ -171,15 +166,15 @@ class Lookups:
         finally:
             event = self.sightings.leaves(self.view)
         try:
-            listing = self._guarded(lambda: self._ask(None), self._nothing()).listing if may else NOT_SENT
+            listing = self._guarded(lambda: self._ask(()), self._nothing()).listing if may else NOT_SENT
         finally:
             event.set()
         return self.sightings.after(self.view, since) or listing
 
     # -- the wire ----------------------------------------------------------------------------------------------------
 
-    def _in_turn(self, id: str | tuple[str, ...] | None, rows: int = ROWS) -> LookupResponse:
-        return self._guarded(lambda: self._ask(id, rows), self._nothing()) if self._turn() else self._nothing()
+    def _in_turn(self, ids: Sequence[str] = (), rows: int = ROWS) -> LookupResponse:
+        return self._guarded(lambda: self._ask(ids, rows), self._nothing()) if self._turn() else self._nothing()
 
     def _turn(self) -> bool:
         """Wait for a slot. False: no call is allowed."""
@@ -203,25 +198,23 @@ class Lookups:
             log.exception("lookup.not_sent", extra={"account": self.pace.account})
         return otherwise
 
-    def _ask(self, id: str | tuple[str, ...] | None, rows: int = ROWS) -> LookupResponse:
-        answer = self._once(id, rows)
+    def _ask(self, ids: Sequence[str], rows: int = ROWS) -> LookupResponse:
+        """Ask for these, or for the first ones; and once more if only the token had expired."""
+        answer = self._once(ids, rows)
         refused = classify(answer.listing.response) is ResponseKind.CREDENTIALS
         if refused and self.remote.renew(answer.listing.response) and self._in_time():
-            return self._once(id, rows)
+            return self._once(ids, rows)
         return answer
 
-    def _once(self, id: str | tuple[str, ...] | None, rows: int) -> LookupResponse:
+    def _once(self, ids: Sequence[str], rows: int) -> LookupResponse:
         view, sent = self.view, self.sightings.clock()
         how = {"app_user": view.app_user, "signed_at": self.signed_at(), "within_s": self.time_left()}
-        if isinstance(id, tuple):
-            listing = self.remote.ask_many(view.project_id, id, kind=view.kind, rows=rows, **how)
-        else:
-            listing = self.remote.ask(view.project_id, id=id, kind=view.kind, rows=rows, **how)
+        listing = self.remote.ask(view.project_id, ids, kind=view.kind, rows=rows, **how)
         if listing.response.failure is TransportFailure.TIMEOUT and not self._in_time():
             listing = NOT_SENT  # our own time was up: that says nothing about the service
         self._note_throttled(listing.response)
         answer = LookupResponse(listing, sent, self.sightings.clock())
-        if shows_jobs(listing, view.project_id) is not None and (listing.rows or id is None):
+        if shows_jobs(listing, view.project_id) is not None and (listing.rows or not ids):
             self._note(answer)
         return answer
 

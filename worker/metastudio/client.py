@@ -139,12 +139,11 @@ class Client:
         shown = read_shown(called.reply, target.id, adapter, secrets=called.secrets)
         return Shown(called.noted(shown.response), shown.row)
 
-    def ask(self, project_id: str, *, id: str | None, kind: str = JOB, rows: int = MAX_LIMIT, **how: Any) -> Listing:
-        """List one resource by its id, or the first ones of a kind. `how`: as for `list`."""
-        return self.ask_many(project_id, [id] if id is not None else [], kind=kind, rows=rows, **how)
-
-    def ask_many(self, project_id: str, ids: Sequence[str], *, kind: str, rows: int = MAX_LIMIT, **how: Any) -> Listing:
-        """List up to a hundred resources by their ids, where the kind's list takes several. `how`: as for `list`."""
+    def ask(
+        self, project_id: str, ids: Sequence[str] = (), *, kind: str = JOB, rows: int = MAX_LIMIT, **how: Any
+    ) -> Listing:
+        """List one resource by its id, or up to a hundred where the kind's list takes several; without ids the first
+        ones of the kind. `how`: as for `list`."""
         adapter = adapter_of(kind)
         query = [("offset", "0"), ("limit", str(rows))]
         query += [(adapter.id_field, _checked(id, f"{adapter.word} id")) for id in ids]

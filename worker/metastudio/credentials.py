@@ -29,9 +29,7 @@ TOKEN: Final = "HUAWEICLOUD_SDK_SECURITY_TOKEN"  # noqa: S105  the name of a set
 PROJECT: Final = "HUAWEICLOUD_SDK_PROJECT_ID"
 FILE: Final = "HUAWEICLOUD_SDK_CREDENTIALS_FILE"
 
-STAT_EVERY_S: Final = (
-    1.0  # a rotated file is noticed within this time; checking more often would cost a system call per deletion
-)
+STAT_EVERY_S: Final = 1.0  # a rotated file is noticed within this; more often would be a system call per deletion
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from worker.model.quota import Quota
 
 ASKING: Final = {"X-Apig-Mode": "debug"}  # not signed: no gateway refuses a signature for it
 _REFUSED: Final = b"APIGW.0311"  # "Incorrect debugging authentication information"
@@ -22,22 +23,6 @@ _LIMIT: Final = re.compile(
 )
 _SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 _LONGEST: Final = 128  # characters of a header
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """One limit of the gateway for a family of calls: `limit` calls in `period_s` seconds."""
-
-    family: str
-    scope: str
-    limit: int
-    period_s: int
-    remaining: int
-
-    @property
-    def rate(self) -> float:
-        """Calls a second."""
-        return self.limit / self.period_s
 
 
 def read_quota(family: str, headers: Mapping[str, str]) -> Quota | None:

@@ -7,8 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from worker.metastudio.quota import Quota
 from worker.metastudio.targets.adapter import Row
+from worker.model.quota import Quota
 
 IAM: Final = "IAM"
 

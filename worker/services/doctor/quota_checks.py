@@ -10,11 +10,11 @@ from dataclasses import asdict
 from worker.config.accounts import Account
 from worker.execution.app_context import AppContext
 from worker.execution.ledger_context import gate_policy
-from worker.ledger.records import Quota
 from worker.ledger.types import GatePolicy
 from worker.metastudio.response import Response
 from worker.metastudio.targets.avatar_job import AVATAR_JOB
 from worker.model.errors import EraserError
+from worker.model.quota import Quota
 from worker.services.doctor.check import Check, Level, ok, warning
 from worker.services.times import span
 
@@ -47,7 +47,7 @@ def _known(app: AppContext, account: Account, response: Response) -> list[Quota]
     with suppress(EraserError):
         found = {quota.family: quota for quota in app.queries(account.name).gate().quotas}
     if response.quota is not None and response.quota.family not in found:
-        found[response.quota.family] = Quota(**asdict(response.quota), at=0.0)
+        found[response.quota.family] = response.quota
     return list(found.values())
 
 
