@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from worker.model.errors import EraserError, SettingsError
@@ -44,6 +46,16 @@ def path_named(text: str, setting: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError:
         raise SettingsError(setting, f"{text}: there is no such home directory; write the whole path") from None
+
+
+@contextmanager
+def draft_of(path: Path) -> Iterator[Path]:
+    """Where a new file is written before it takes the place of the old one; at the end no draft is left."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def is_quoted(value: str) -> bool:

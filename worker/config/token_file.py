@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import re
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from worker.config.api_tokens import ApiToken, read, rotated
 from worker.config.data_directory import data_directory
-from worker.config.files import read_file
+from worker.config.files import draft_of, read_file
 from worker.config.settings import Settings
 from worker.config.tables import nearest
 from worker.config.watched_file import WatchedFile
@@ -106,15 +105,14 @@ class TokenFile:
 
     def _write(self, text: str) -> None:
         """Write a new file and replace the old one, so that a reader never sees half of it."""
-        beside = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
         try:
             mode = self.path.stat().st_mode & 0o777 if self.path.exists() else 0o600
-            beside.touch(mode=0o600)
-            beside.write_text(text, encoding="utf-8")
-            beside.chmod(mode)
-            beside.replace(self.path)
+            with draft_of(self.path) as beside:
+                beside.touch(mode=0o600)
+                beside.write_text(text, encoding="utf-8")
+                beside.chmod(mode)
+                beside.replace(self.path)
         except OSError as error:
-            beside.unlink(missing_ok=True)
             raise self._unwritable(error) from None
         if read_file(self.path, UsageError) != text:  # an editor, which knows of no lock
             raise UsageError(f"another program changed {self.path} at the same time: look at it, and try again")

@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from worker.config.files import draft_of
 from worker.ledger.receipts import DAY_MS, ReceiptProgress
 from worker.model.errors import EraserError
 from worker.receipts import trailer, verify
@@ -89,8 +89,7 @@ class DayFiles:
         path, prev = self.path(day), head_of(self.account, progress.archived)
         self._check_last(path, progress)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-        try:
+        with draft_of(path) as draft:
             end = write_file(draft, Form.JSONL, self.account, lines, prev=prev, signer=signer, day=path.stem)
             made = verified(draft, end["head"])
             if path.exists():
@@ -99,8 +98,6 @@ class DayFiles:
             else:
                 draft.rename(path)
                 sync(self._folder)
-        finally:
-            draft.unlink(missing_ok=True)
         self._sweep()
         return end
 
@@ -251,8 +248,7 @@ def write_file(
     receipts. selection: what single receipts of the chain are a selection of."""
     chain: dict[str, Any] = {"first_n": None, "last_n": None, "prev": prev, "head": prev}
     tree = Tree()
-    with path.open("x", encoding="utf-8", newline="") as file:
-        os.fchmod(file.fileno(), 0o600)
+    with kept_file(path) as file:
         if names := header(form):
             file.write(f"{names}\n")
         for line in lines:
@@ -265,9 +261,17 @@ def write_file(
             account, signer=signer, root=tree.root, day=day, selection=selection, count=tree.size, **chain
         )
         file.write(f"{written(form, end)}\n")
+    return end
+
+
+@contextmanager
+def kept_file(path: Path, mode: str = "x") -> Iterator[IO[str]]:
+    """A file that only its owner reads; at the end it is on disk."""
+    with path.open(mode, encoding="utf-8", newline="") as file:
+        os.fchmod(file.fileno(), 0o600)
+        yield file
         file.flush()
         os.fsync(file.fileno())
-    return end
 
 
 def sync(folder: Path) -> None:

@@ -9,7 +9,6 @@ time that it is written it gets the next number from Redis: a Redis with a lower
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
@@ -24,7 +23,7 @@ from worker.ledger.schema.keys import Key
 from worker.ledger.values import whole
 from worker.model.errors import EraserError
 from worker.model.target import Target
-from worker.receipts.dayfiles import sync
+from worker.receipts.dayfiles import kept_file, sync
 
 KIND: Final = "avatar-eraser holds"
 
@@ -55,11 +54,8 @@ class HoldRecord:
         text = json.dumps(_on_hold(ledger) | {"n": n}, indent=1, sort_keys=True) + "\n"
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = self.path.with_name(f".{self.path.name}.{n}")
-        with draft.open("w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o600)
+        with kept_file(draft, "w") as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
         if _number(self._found()) > n:
             draft.unlink()  # another worker was faster
             return

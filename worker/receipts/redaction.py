@@ -7,17 +7,16 @@ still has the texts, and so have backups; Redis's append-only file has them unti
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from worker.config.files import draft_of
 from worker.ledger.deletions import Ledger
 from worker.ledger.receipts import ReceiptEntry, Receipts
 from worker.receipts import commitments
-from worker.receipts.dayfiles import DayFiles, checked, raw_lines, sync
+from worker.receipts.dayfiles import DayFiles, checked, kept_file, raw_lines, sync
 from worker.receipts.receipt import redacted_fields, sealable
 from worker.receipts.serialization import Form, is_trailer, written
 
@@ -80,22 +79,16 @@ def _in_files(files: DayFiles, wanted: Wanted, found: Redacted) -> None:
 def _rewrite(path: Path, wanted: Wanted) -> int:
     """Write a day's file again without the texts; it is replaced once the new one verifies with the same head."""
     count, head = 0, checked(path)["head"]
-    draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        with draft.open("x", encoding="utf-8", newline="") as file:
-            os.fchmod(file.fileno(), 0o600)
+    with draft_of(path) as draft:
+        with kept_file(draft) as file:
             for raw in raw_lines(path):
                 line = json.loads(raw)
                 without = None if is_trailer(line) else _without(line, wanted, Redacted())
                 count += without is not None
                 file.write(f"{written(Form.JSONL, without or line)}\n")
-            file.flush()
-            os.fsync(file.fileno())
         checked(draft, head)
         draft.replace(path)
         sync(path.parent)
-    finally:
-        draft.unlink(missing_ok=True)
     return count
 
 

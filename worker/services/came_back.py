@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import ActionName
+from worker.model.shares import grouped
 from worker.model.states import Lane
 from worker.model.target import Target
 from worker.services import json_form, request
@@ -57,11 +57,7 @@ def request_all(app: AppContext, back: Collection[CameBack], approval: Approval)
     terms = request.deletion_request(
         app, lane=Lane.USER, by=approval.by, reason=approval.reason, force=True, action=action
     )
-    refs = sorted((one.ref for one in back), key=lambda ref: ref.project_id)
-    found = []
-    for project, some in groupby(refs, key=lambda ref: ref.project_id):
-        for one in request.submit(app, project, [ref.name for ref in some], terms):
-            target = Target.named(project, one.job_id)
-            state = one.accepted.state if one.accepted else None
-            found.append(Outcome(target, state, one.error or "requested again", done=one.error is None))
+    found: list[Outcome] = []
+    for project, some in grouped(back, lambda one: one.ref.project_id).items():
+        found += request.submitted(app, project, [one.ref.name for one in some], terms, "requested again")
     return found

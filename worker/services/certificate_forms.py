@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from functools import cache
 from html import escape
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.receipts.certificate import KIND, NotGenuine, Verified, verify
+from worker.receipts.signature import Verifier
 from worker.services.certificate_words import Words, words
 
 _BEGIN: Final = '<script type="application/json" id="certificate">'
@@ -64,7 +65,7 @@ def read(written: bytes) -> tuple[CertificateForm, dict[str, Any]] | None:
     return form, certificate if isinstance(certificate, dict) else {}
 
 
-def check_words(form: CertificateForm, certificate: dict[str, Any], written: bytes) -> None:
+def _check_words(form: CertificateForm, certificate: dict[str, Any], written: bytes) -> None:
     """Raise `NotGenuine` if the words around a certificate that verifies are not what it says."""
     if form_as(form, certificate).encode() != written:
         raise NotGenuine(
@@ -134,6 +135,19 @@ def _sections(content: Words) -> Iterator[str]:
             rows = (f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>\n" for name, value in section.facts)
             yield "<dl>\n" + "".join(rows) + "</dl>\n"
         yield "</section>\n"
+
+
+def verified(
+    written: bytes, *, key: Verifier | None, witnesses: Mapping[str, Verifier] | None = None
+) -> tuple[dict[str, Any], Verified] | None:
+    """The certificate in a file, and what verified; None: it is none. Raises `NotGenuine`."""
+    if (found := read(written)) is None:
+        return None
+    form, certificate = found
+    good = verify(certificate, key=key, witnesses=witnesses)
+    if form is not CertificateForm.JSON:
+        _check_words(form, certificate, written)
+    return certificate, good
 
 
 def verified_words(certificate: dict[str, Any]) -> tuple[Verified, Words]:

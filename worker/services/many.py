@@ -171,10 +171,7 @@ def _request(app: AppContext, project: str, names: list[str], approval: Approval
     action = request.check_cap(number, approval)
     lane = Lane.BULK if number > CAP else Lane.USER
     terms = request.deletion_request(app, lane=lane, by=approval.by, reason=approval.reason, action=action)
-    for one in request.submit(app, project, names, terms):
-        accepted, text = one.accepted, one.error or "requested: waiting for its turn"
-        target = Target.named(project, one.job_id)
-        yield Outcome(target, accepted.state if accepted else None, text, done=accepted is not None)
+    return request.submitted(app, project, names, terms, "requested: waiting for its turn")
 
 
 def in_words(selection: Selection, result: Result) -> str:

@@ -77,20 +77,19 @@ def settled_since(app: AppContext, project_id: str, cursor: str | None, limit: i
     streams, home = _streams(app, project_id), app.home_of(project_id)
     begins = [_checked(stream, since.entry) for stream in streams]
     deaths = since.deaths if since.account == home else 0  # another account counts its own
-    died = _deaths(app, home, project_id, deaths)  # first: what is discarded meanwhile has a receipt
-    found = _page(streams, begins, project_id, limit)
+    died, until = _deaths(app, home, project_id, deaths)  # first: what is discarded meanwhile has a receipt
+    receipts, last, more = _page(streams, begins, project_id, limit)
     for stream, begin in zip(streams, begins, strict=True):
         _checked(stream, begin)  # receipts that were trimmed during the read must not be skipped either
-    both = list(heapq.merge(found.items, died.items, key=lambda one: one.finished_at))
+    both = list(heapq.merge(receipts, died, key=lambda one: one.finished_at))
     chosen = both[:limit]
     entries = [one.place for one in chosen if isinstance(one.place, str)]
     numbers = [one.place for one in chosen if isinstance(one.place, int)]
-    all_receipts, all_deaths = len(entries) == len(found.items), len(numbers) == len(died.items)
-    at = found.at if all_receipts else entries[-1] if entries else max(begins, key=place)
-    counted = died.until if all_deaths else numbers[-1] if numbers else deaths
-    return Settled(
-        [one.json for one in chosen], str(_Cursor(at, counted, home)), more=found.more or len(both) > len(chosen)
-    )
+    all_receipts, all_deaths = len(entries) == len(receipts), len(numbers) == len(died)
+    at = last if all_receipts else entries[-1] if entries else max(begins, key=place)
+    counted = until if all_deaths else numbers[-1] if numbers else deaths
+    more = more or len(both) > len(chosen)
+    return Settled([one.json for one in chosen], str(_Cursor(at, counted, home)), more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,25 +101,13 @@ class _Item:
     json: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Receipts:
-    items: list[_Item]
-    at: str
-    more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Deaths:
-    items: list[_Item]
-    until: int  # all deaths up to this one were looked at
-
-
-def _deaths(app: AppContext, account: str, project_id: str, after: int) -> _Deaths:
-    """The letters of a project that died since that death and are dead now, oldest first."""
+def _deaths(app: AppContext, account: str, project_id: str, after: int) -> tuple[list[_Item], int]:
+    """The letters of a project that died since that death and are dead now, oldest first; and the last death that was
+    looked at."""
     bulk = app.bulk_queries(account)
     until = bulk.deaths()
     if until <= after:
-        return _Deaths([], after)
+        return [], after
     found, older = [], 0
     for letter in bulk.letters():  # the newest first
         if letter.death <= after:
@@ -130,7 +117,7 @@ def _deaths(app: AppContext, account: str, project_id: str, after: int) -> _Deat
         elif letter.death <= until and letter.ref.project_id == project_id:
             found.append(letter)
     found.sort(key=lambda letter: letter.death)
-    return _Deaths([_Item(rfc3339(letter.finished_at), letter.death, _dead_json(letter)) for letter in found], until)
+    return [_Item(rfc3339(letter.finished_at), letter.death, _dead_json(letter)) for letter in found], until
 
 
 def _dead_json(letter: DeadLetter) -> dict[str, Any]:
@@ -173,7 +160,8 @@ def _streams(app: AppContext, project_id: str) -> list[_Stream]:
     return [*streams, _Stream(app.receipts(app.home_of(project_id)), None)]
 
 
-def _page(streams: list[_Stream], begins: list[str], project_id: str, limit: int) -> _Receipts:
+def _page(streams: list[_Stream], begins: list[str], project_id: str, limit: int) -> tuple[list[_Item], str, bool]:
+    """Receipts, the last entry that was looked at, and whether there are more."""
     items: list[_Item] = []
     at, read = begins[0], 0
     for stream, begin in zip(streams, begins, strict=True):
@@ -181,13 +169,13 @@ def _page(streams: list[_Stream], begins: list[str], project_id: str, limit: int
         for entry in stream.receipts.each(at, until=stream.until):
             if entry.ref.project_id == project_id and entry.is_end:
                 if len(items) == limit:
-                    return _Receipts(items, at, more=True)
+                    return items, at, True
                 json = expand(stream.receipts.account, entry)
                 items.append(_Item(json["finished_at"], entry.id, json))
             at, read = entry.id, read + 1
             if read == READ_MOST:
-                return _Receipts(items, at, more=True)
-    return _Receipts(items, at, more=False)
+                return items, at, True
+    return items, at, False
 
 
 def _checked(stream: _Stream, cursor: str | None) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,12 +11,12 @@ from typing import Final
 
 from worker.execution.app_context import AppContext
 from worker.model.errors import UsageError
-from worker.receipts.dayfiles import raw_lines
+from worker.receipts.dayfiles import kept_file, raw_lines
 from worker.receipts.envelopes import dsse, ssh_public, sshsig
 from worker.receipts.serialization import Form, is_trailer
 from worker.receipts.signature import Signer
 from worker.services import receipts_export
-from worker.services.receipts_export import EVERY, Exported, Wanted, signer
+from worker.services.receipts_export import EVERY, Exported, Wanted, check_new, signer
 
 DSSE: Final = "dsse"
 _NO_KEY: Final = "it is signed, so it needs a key: set ERASER_RECEIPT_KEY_FILE (see docs/proof.md)"
@@ -29,8 +28,7 @@ def export(app: AppContext, account: str, to: Path, wanted: Wanted = EVERY, *, o
     Raises what `receipts_export.export` raises, and `UsageError` without a key.
     """
     key = _signer(app, "-o dsse")
-    if to.exists() and not overwrite:
-        raise UsageError(f"{to} exists already, so nothing was written. Name another file, or add --overwrite")
+    check_new(to, overwrite=overwrite)
     try:
         with tempfile.TemporaryDirectory(dir=to.parent, prefix=".eraser-") as scratch:
             plain, draft = Path(scratch) / "receipts", Path(scratch) / "envelopes"
@@ -79,8 +77,5 @@ def _signer(app: AppContext, option: str) -> Signer:
 
 
 def _write(path: Path, lines: Iterable[str]) -> None:
-    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(number, "w", encoding="utf-8", newline="") as file:
+    with kept_file(path) as file:
         file.writelines(f"{line}\n" for line in lines)
-        file.flush()
-        os.fsync(file.fileno())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
+from worker.config.files import draft_of
 from worker.execution.app_context import AppContext
 from worker.ledger.receipts import DAY_MS, Checkpoint, ReceiptProgress, place
 from worker.model.errors import EraserError, UsageError
@@ -101,8 +101,7 @@ def export(
     changed after they were sealed, `DayFileWrong`, and `Unreachable`.
     """
     key = signer(app)
-    if not overwrite:
-        _check_new(to)
+    check_new(to, overwrite=overwrite)
     seal_all(app.ledger(account))
     for _ in range(TRIES):
         chain = Chain(app, account, since_ms=wanted.since_ms, until_ms=wanted.until_ms)
@@ -128,8 +127,9 @@ def _after(broken: Broken, account: str, progress: ReceiptProgress) -> str:
     )
 
 
-def _check_new(to: Path) -> None:
-    if to.exists():
+def check_new(to: Path, *, overwrite: bool) -> None:
+    """Raise `UsageError` for a file that exists, unless it is to be overwritten."""
+    if to.exists() and not overwrite:
         raise UsageError(f"{to} exists already, so nothing was written. Name another file, or add --overwrite")
 
 
@@ -147,19 +147,16 @@ def still_open(app: AppContext, account: str, wanted: Wanted) -> dict[str, int]:
 
 def _write(to: Path, form: Form, chain: Chain, key: Signer | None, wanted: Wanted, *, overwrite: bool) -> Exported:
     account, head = chain.receipts.account, head_of(chain.receipts.account, chain.progress.sealed)
-    draft = to.with_name(f".{to.name}.{secrets.token_hex(4)}")
     try:
-        lines = filter(wanted.has, chain.lines())
-        trailer = write_file(draft, form, account, lines, prev=head, signer=key, selection=wanted.selection)
-        reading, fault = _read_back(draft)
-        if not overwrite:
-            _check_new(to)
-        draft.rename(to)
-        sync(to.parent)
+        with draft_of(to) as draft:
+            lines = filter(wanted.has, chain.lines())
+            trailer = write_file(draft, form, account, lines, prev=head, signer=key, selection=wanted.selection)
+            reading, fault = _read_back(draft)
+            check_new(to, overwrite=overwrite)
+            draft.rename(to)
+            sync(to.parent)
     except OSError as error:
         raise UsageError(f"cannot write {to}: {error.strerror}") from None
-    finally:
-        draft.unlink(missing_ok=True)
     return Exported(reading, trailer, fault, still_open(chain.app, account, wanted))
 
 

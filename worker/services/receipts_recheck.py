@@ -22,7 +22,6 @@ from worker.services import json_form
 from worker.services.came_back import again
 from worker.services.labels import failure_text, plain
 from worker.services.receipts_export import ALL, Chain
-from worker.services.times import rfc3339
 
 GIVE_UP = 20  # lookups in a row without a usable answer
 BATCH = 25  # results that are recorded at once
@@ -135,7 +134,5 @@ def runs(app: AppContext, account: str) -> list[RecheckRun]:
 
 
 def run_json(run: RecheckRun) -> dict[str, Any]:
-    return json_form.as_json(run, "id", "account", "by", "key", "results") | {
-        name: rfc3339(getattr(run, attribute))
-        for name, attribute in (("at", "at"), ("last_at", "last"), ("ended_at", "ended"), ("since", "since"))
-    }
+    names = ("id", "account", "by", "key", "results", "at")
+    return json_form.as_json(run, *names, last_at="last", ended_at="ended", since="since")

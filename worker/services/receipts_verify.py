@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 
-from worker.receipts import certificate, verify
-from worker.receipts.certificate import NotGenuine
+from worker.receipts import verify
+from worker.receipts.certificate import NotGenuine, Verified
 from worker.receipts.dayfiles import LONGEST
 from worker.receipts.signature import Verifier
 from worker.receipts.verify import VerificationError
 from worker.services import certificate_forms
-from worker.services.certificate_forms import CertificateForm
 from worker.services.labels import count, plain
 
 
@@ -31,8 +30,8 @@ def judge(written: bytes, *, key: Verifier | None = None, head: str | None = Non
     consistent within itself."""
     by_key = key.fingerprint if key else None
     try:
-        if found := certificate_forms.read(written):
-            return _certificate(*found, written, key, by_key)
+        if found := certificate_forms.verified(written, key=key):
+            return _certificate(found[1], by_key)
         read = verify.verify(lambda: iter(partial(BytesIO(written).readline, LONGEST), b""), head=head, key=key)
     except (VerificationError, NotGenuine) as fault:
         return Verdict(False, plain(str(fault)), by_key=by_key)
@@ -49,12 +48,7 @@ def judge(written: bytes, *, key: Verifier | None = None, head: str | None = Non
     return Verdict(True, f"{count(summary.receipts, 'receipt')}, none altered, dropped or added", tuple(facts), by_key)
 
 
-def _certificate(
-    form: CertificateForm, inner: dict[str, object], written: bytes, key: Verifier | None, by_key: str | None
-) -> Verdict:
-    good = certificate.verify(inner, key=key)
-    if form is not CertificateForm.JSON:
-        certificate_forms.check_words(form, inner, written)
+def _certificate(good: Verified, by_key: str | None) -> Verdict:
     line = good.receipt
     facts = [(name, str(line[field])) for name, field in (("Account", "account"), ("Project", "project_id"))]
     facts += [(str(line["kind"]), str(line["id"])), ("Receipt", f"{line['n']:,}"), ("Hash", str(line["hash"]))]

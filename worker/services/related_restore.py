@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from worker.config.personal import check_app_user
 from worker.execution.app_context import AppContext
-from worker.model.target import Target
 from worker.rules.parts import BIN_LOOK_MS, DAY_MS, Part
 from worker.services import labels
 from worker.services.act import Approval, Outcome
@@ -40,18 +39,13 @@ def restore(app: AppContext, selection: Selection, approval: Approval, *, app_us
 def _restored(app: AppContext, one: Choice, part: Part, app_user: str | None) -> Outcome:
     client, ledger = app.client(one.account)[0], app.ledger(one.account)
     if part.due is not None and ledger.now_ms() >= part.due - (BIN_LOOK_MS - 7 * DAY_MS):
-        return _outcome(part.target, "too_late", "its seven days in the recycle bin are over")
+        return Outcome(part.target, "too_late", "its seven days in the recycle bin are over", done=False)
     wait_s = ledger.reserve_lookup(kind=part.part, patience_s=PATIENCE_S, urgent=True)
     if wait_s is None or (wait_s and app.stopping.wait(wait_s)):
-        return _outcome(
-            part.target, "not_sent", "nothing was sent: no call of its kind is allowed now; repeat the command"
-        )
+        text = "nothing was sent: no call of its kind is allowed now; repeat the command"
+        return Outcome(part.target, "not_sent", text, done=False)
     response = client.restore(part.target, app_user=app_user)
     if response.status in (200, 204):
-        return _outcome(part.target, "restored", "restored; the next look verifies it", done=True)
+        return Outcome(part.target, "restored", "restored; the next look verifies it", done=True)
     answer = labels.answer(response.status, response.code, response.message) or labels.failure_text(response.failure)
-    return _outcome(part.target, "refused", f"not restored: {answer}")
-
-
-def _outcome(target: Target, result: str, text: str, *, done: bool = False) -> Outcome:
-    return Outcome(target, result, text, done)
+    return Outcome(part.target, "refused", f"not restored: {answer}", done=False)

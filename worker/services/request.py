@@ -20,7 +20,7 @@ from worker.model.ids import why_bad_id
 from worker.model.shares import batches
 from worker.model.states import Lane
 from worker.model.target import Target, target_json
-from worker.services.act import CAP, Approval
+from worker.services.act import CAP, Approval, Outcome
 from worker.services.times import parse_span, parse_time
 
 RENAMED = {"again": "force"}  # old name of an argument -> new name
@@ -195,6 +195,15 @@ def submit(app: AppContext, project: str, job_ids: Iterable[str], terms: Deletio
         accepted = record(app, [Target.named(project, job_id) for job_id in batch if job_id not in bad], terms)
         for job_id in batch:
             yield Requested(job_id, None, bad[job_id]) if job_id in bad else Requested(job_id, next(accepted))
+
+
+def submitted(
+    app: AppContext, project: str, names: Iterable[str], terms: DeletionRequest, text: str
+) -> Iterator[Outcome]:
+    """The same as outcomes of an act. text: of what was recorded."""
+    for one in submit(app, project, names, terms):
+        state = one.accepted.state if one.accepted else None
+        yield Outcome(Target.named(project, one.job_id), state, one.error or text, done=one.accepted is not None)
 
 
 def check_cap(count: int, approval: Approval) -> dict[str, Any] | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from worker.config.files import draft_of
 from worker.model.errors import EraserError, RefusedBySafetyRule, UsageError
 from worker.receipts import notes
 from worker.receipts import verify as verifying
@@ -114,11 +114,9 @@ def _remembering(state: Path, origin: str, text: str) -> Iterator[None]:
 
 
 def _replace(path: Path, written: str) -> None:
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        draft.write_text(written, encoding="utf-8")
-        draft.replace(path)
+        with draft_of(path) as draft:
+            draft.write_text(written, encoding="utf-8")
+            draft.replace(path)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        draft.unlink(missing_ok=True)

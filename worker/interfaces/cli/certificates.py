@@ -12,7 +12,7 @@ from worker.interfaces.cli import startup
 from worker.interfaces.cli.output import Reading
 from worker.interfaces.cli.printing import for_programs, json_option, note, result, say
 from worker.model.errors import EraserError, UsageError
-from worker.receipts.certificate import NotGenuine, Verified, verify
+from worker.receipts.certificate import NotGenuine, Verified
 from worker.receipts.signature import Signer, Verifier
 from worker.services import certificate, certificate_forms, request, witness
 from worker.services.certificate_forms import CertificateForm
@@ -81,12 +81,9 @@ def verified(path: Path, key: Verifier | None, witnesses: Mapping[str, Verifier]
         written = path.read_bytes()
     except OSError as error:
         raise EraserError(f"cannot read {path}: {error.strerror}") from None
-    if (found := certificate_forms.read(written)) is None:
+    if (found := certificate_forms.verified(written, key=key, witnesses=witnesses)) is None:
         return None
-    form, inner = found
-    good = verify(inner, key=key, witnesses=witnesses)
-    if form is not CertificateForm.JSON:
-        certificate_forms.check_words(form, inner, written)
+    inner, good = found
     result(
         {"file": str(path), "ok": True, "certificate": good.receipt, "by_key": good.by_key, "origin": good.origin}
         | {"size": good.size, "witnesses": good.witnesses}

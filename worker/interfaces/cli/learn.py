@@ -56,7 +56,7 @@ def learn(
         _status(app)
     else:
         job = Target.named(known_project(app, project, allow=allow_project), job_id)
-        _begin(app, job, approval, confirm, _schedule(looks))
+        _begin(app, job, approval, confirm, parse_schedule(looks) if looks else SCHEDULE)
 
 
 def _begin(app: AppContext, job: Target, approval: Approval, confirm: str | None, schedule: tuple[float, ...]) -> None:
@@ -83,7 +83,3 @@ def _status(app: AppContext) -> None:
             say(f"  → {proposal.setting}={proposal.value}   ({proposal.why})")
     if not found:
         say("No experiment yet. Begin one with a throw-away job: eraser learn JOB_ID")
-
-
-def _schedule(text: str | None) -> tuple[float, ...]:
-    return parse_schedule(text) if text else SCHEDULE

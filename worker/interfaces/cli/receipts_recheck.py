@@ -10,7 +10,7 @@ from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting, by_option, end, max_option, show, yes_option
 from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.output import Reading
-from worker.interfaces.cli.printing import json_option, result, say, table
+from worker.interfaces.cli.printing import json_option, listed, result, say, table
 from worker.interfaces.cli.progress import progress
 from worker.interfaces.cli.receipt_counts import account_option, entered, since_option
 from worker.ledger.rechecks import RecheckRun
@@ -18,6 +18,7 @@ from worker.receipts.recheck import RecheckResult
 from worker.services import came_back
 from worker.services import receipts_recheck as rechecks
 from worker.services.act import Approval
+from worker.services.came_back import CameBack
 from worker.services.labels import count
 from worker.services.times import absolute, when
 
@@ -103,14 +104,13 @@ def list_() -> None:
     """
     app = startup.enter(startup.load())
     found, now = came_back.each(app), app.redis_ms()
-    for one in found:
-        result(one.as_json())
-    if not found:
-        say("No deleted job is known to be back.")
-        return
-    table(["JOB", "PROJECT", "FOUND"], [(one.ref.name, one.ref.project_id, when(one.at, now)) for one in found])
-    say()
-    say("Next: eraser receipts back request --reason TICKET")
+
+    def row(one: CameBack) -> tuple[str, ...]:
+        return one.ref.name, one.ref.project_id, when(one.at, now)
+
+    none = "No deleted job is known to be back."
+    if listed(found, CameBack.as_json, ["JOB", "PROJECT", "FOUND"], row, none=none):
+        say("Next: eraser receipts back request --reason TICKET")
 
 
 @back.command()
