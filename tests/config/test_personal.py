@@ -38,6 +38,8 @@ PHONES = [  # as people write them, in countries of every continent
     "415-555-2671",
     "415.555.2671",
     "4155552671",
+    "2025550123",  # of Washington; seconds since 1970, too, but of 2034
+    "2125550123",
     "1 415 555 2671",
     "14155552671",
     "919876543210",
@@ -85,6 +87,11 @@ def moment() -> datetime:
     return datetime(2021, 1, 1, tzinfo=UTC) + timedelta(seconds=MADE.randrange(15 * 365 * 86_400))
 
 
+def seconds() -> int:
+    """Seconds since 1970, before they begin like an area code of North America: until May 2033."""
+    return MADE.randrange(1_609_459_200, 2_000_000_000)
+
+
 def number(most: int) -> int:
     return MADE.randrange(10 ** MADE.randint(1, most))
 
@@ -105,7 +112,7 @@ FORMS: list[Callable[[], str]] = [
     lambda: f"{moment():%Y%m%d}{number(8):08}",
     lambda: f"failed-trainings-{moment():%Y%m%d-%H%M%S}-{hex_of(4)}",
     lambda: f"replay-{moment():%Y%m%d-%H%M%S}-{hex_of(4)}",
-    lambda: str(int(moment().timestamp())),
+    lambda: str(seconds()),
     lambda: str(int(moment().timestamp() * 1000)),
     lambda: f"support-{number(6)}",
     lambda: f"shop/u-{number(12)}",

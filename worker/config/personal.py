@@ -6,7 +6,7 @@ people use as ids has other forms:
     INC0012345, TICKET-13800138000     letters before a number make it a ticket
     0f3a61c2b7d04e5f, a UUID           letters among the digits make an id
     12345678                           a number of up to eight digits
-    1795355663, 1795355663322          seconds or milliseconds since 1970, of the years 2020 to 2040
+    1795355663, 1795355663322          seconds or milliseconds since 1970, from 2020 to May 2033, or 2040
     2026-11-22, 2026112200001234       a date, and with it what follows
 """
 
@@ -28,7 +28,8 @@ _DATE: Final = re.compile(r"(?:19|20)\d\d(?P<sep>[-. ]?)(?:0[1-9]|1[0-2])(?P=sep
 _RECENT: Final = re.compile(r"20[2-9]")  # nobody who was born then had an avatar trained
 _TOKEN: Final = re.compile(rf"[^{_EDGES}]+")
 _TICKET: Final = re.compile(r"[A-Za-z]+[-_.]")
-_SECONDS: Final = (1_577_836_800, 2_208_988_800)  # 2020 to 2040
+_SINCE_S: Final = 1_577_836_800  # 2020
+_UNTIL_S: Final = {10: 2_000_000_000, 13: 2_208_988_800}  # May 2033: later seconds begin like 202, an area code; 2040
 _LEAST, _MOST = 9, 15  # digits of a phone number: with the code of its area, and E.164
 _WITH_BLANKS: Final = 8  # where they are grouped by blanks
 _TICKETS: Final = (9, 12)  # digits of numbers that more often are something else
@@ -104,8 +105,8 @@ def _is_phone(text: str) -> bool:
 
 
 def _is_time(digits: str) -> bool:
-    scale = {10: 1, 13: 1000}.get(len(digits)) if digits.isdigit() else None
-    return scale is not None and _SECONDS[0] <= int(digits) / scale < _SECONDS[1]
+    until = _UNTIL_S.get(len(digits)) if digits.isdigit() else None
+    return until is not None and _SINCE_S <= int(digits[:10]) < until
 
 
 def _is_identity(token: str) -> bool:

@@ -34,11 +34,11 @@ class DeadLetter:
     finished_at: float  # of a discarded one: when it was discarded
     deadline_at: float
     requested_at: float
-    round: int
     requested_by: str | None
     reason: str | None
     run: str | None
     lane: str = "bulk"
+    round: int = 1
     death: int = 0  # the account counts its deaths; 0: before it did
     replay: str | None = None  # that began its present round
     whose: str | None = None  # the hash of its app user, "-" for nobody's: as a look found, else as a caller said

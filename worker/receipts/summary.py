@@ -17,14 +17,14 @@ class Summary:
     """Fill it with `add`, receipt by receipt, in their order."""
 
     receipts: int = 0
-    first_at: str | None = None  # times of the first and the last
+    first_at: str | None = None  # when the first of these deletions ended, and the last: not in the order of receipts
     last_at: str | None = None
     _latest: dict[tuple[str, str, str], tuple[str, str | None, str | None]] = field(default_factory=dict)
 
     def add(self, receipt: dict[str, Any]) -> None:
         self.receipts += 1
-        self.first_at = self.first_at or receipt["finished_at"]
-        self.last_at = receipt["finished_at"]
+        ended = str(receipt["finished_at"])
+        self.first_at, self.last_at = min(self.first_at or ended, ended), max(self.last_at or ended, ended)
         job = str(receipt["project_id"]), str(receipt["kind"]), str(receipt["id"])
         state = "came_back" if receipt.get("event") == "came_back" else receipt["state"]
         self._latest[job] = state, receipt["evidence"], _left(receipt)

@@ -67,6 +67,11 @@ def bury(undertaker: Undertaker, number: int) -> None:
 # -- reading ---------------------------------------------------------------------------------------------------------
 
 
+def test_a_dead_letter_has_the_round_that_show_says(command: Command, some: Undertaker) -> None:
+    (letter,) = command("dead", "list", "--job", "d-", "--json").json
+    assert letter["round"] == command("show", "d-1", "--json").json[0]["round"] == 1
+
+
 def test_groups_have_exactly_the_promised_fields(command: Command, some: Undertaker) -> None:
     found = command("dead", "groups", "--json").json
     assert all(set(group) == GROUP for group in found)
