@@ -89,7 +89,9 @@ def test_neither_a_command_nor_a_call_within_a_trace_loses_its_answer(
 @pytest.mark.parametrize("length", ["2, 2", "2\r\nContent-Length: 2", "two", "", 5000 * "1"])
 def test_an_answer_with_an_odd_length_is_an_answer(length: str, serve: Any, client_of: Any) -> None:  # noqa: F811
     """OpenTelemetry's instrumentation of urllib3 reads the header as one number."""
-    ours = client_of(serve(says(f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{{}}".encode())))
+    ours = client_of(
+        serve(says(f"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{{}}".encode()))
+    )
     without = ours.delete(Target(PROJECT, "job-1"))
     with traced() as made, tracing.request("x", {}):
         answered = ours.delete(Target(PROJECT, "job-1"))
