@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import pickle
@@ -10,16 +11,18 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import redis
 
+from tests.execution.test_key_budget import House, house  # noqa: F401 - a fixture
 from tests.support.command import Command, Ended
 from tests.support.waiting import wait_until
 from worker.config.clock import elapsed
 from worker.execution.executor import Executor
-from worker.execution.key_budget import KeyBudget
+from worker.execution.key_budget import KeyBlocked, KeyBudget
 from worker.ledger.deletions import Ledger
 from worker.ledger.keys import OURS
 from worker.ledger.queries import Queries
@@ -275,6 +278,30 @@ def test_a_new_token_that_is_refused_too_settles_it(simulator: Simulator, desk: 
     assert desk.requests == 2
     desk.clock.now += 61
     assert desk.client.renew(desk.list()), "a minute later it is worth another one"
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_while_every_token_is_refused_new_ones_are_asked_for_ever_more_rarely(
+    simulator: Simulator,
+    house: House,  # noqa: F811
+    processes: int,
+) -> None:
+    """That IAM gives a token proves its password, not that MetaStudio takes it."""
+    desks = [Desk(simulator, watch=house.process(f"w{n}", f"account-{n}")) for n in range(processes)]
+    assert [desk.list().status for desk in desks] == processes * [200]
+    simulator.refuse_tokens()
+    given, began = list[float](), house.now
+    while house.now < began + 3_600_000:
+        for desk in desks:
+            with contextlib.suppress(KeyBlocked):
+                before = desk.requests
+                if (answer := desk.list()).status == 401 and desk.client.renew(answer):
+                    desk.client.renew(desk.list())
+                given += (desk.requests - before) * [(house.now - began) / 1000]
+            desk.clock.now += 10
+        house.pass_time(10)
+    pauses = [after - before for before, after in pairwise(given[processes - 1 :])]
+    assert [pause // 60 for pause in pauses] == [1, 5, 15, 30], given
 
 
 def test_a_key_has_nothing_to_renew(simulator: Simulator) -> None:

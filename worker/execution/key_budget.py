@@ -206,23 +206,22 @@ class Watched:
             if final:
                 self.refused(signer, response, target=target)
         elif sent_at is not None and response.status is not None and kind not in NO_ANSWER:
-            self.accepted(signer, sent_at)
+            self._accepted(signer, sent_at)
         elif not self._is_good(signer):  # another process may try the key
             with self._whatever_happens():
                 self._run("unreported", signer)
 
-    def accepted(self, signer: Signer, left: float, *, here: bool = True) -> None:
-        """A call sent at that time was accepted with it. here: other calls of this account may use it too. Never
-        raises.
-        """
+    def _accepted(self, signer: Signer, left: float) -> None:
+        """A call sent at that time was accepted with it. Never raises."""
         if self._is_good(signer):
             return
         with self._whatever_happens():
             answer = self._run("proved", signer, str(_age(left)))
-            if answer["proved"] and here:
-                self.budget.good.add((self.account, signer.fingerprint))
-            for other in answer.get("accounts", ()) if answer["proved"] else ():
-                if (here or other != self.account) and self._open(other, signer):
+            if not answer["proved"]:
+                return
+            self.budget.good.add((self.account, signer.fingerprint))
+            for other in answer.get("accounts", ()):
+                if self._open(other, signer):
                     self.budget.wake(other)
 
     def refused(self, signer: Signer, response: Response, *, target: str | None = None, close: bool = True) -> None:

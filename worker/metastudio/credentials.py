@@ -55,12 +55,6 @@ class Watch(Protocol):
         """A call that it signed was answered, or not. final: a refusal is not only of an expired token."""
         ...
 
-    def accepted(self, signer: Signer, left: float, *, here: bool = True) -> None:
-        """A call sent at that time (seconds of `time.monotonic`) was accepted with it. here: this account is
-        opened, too.
-        """
-        ...
-
     def refused(self, signer: Signer, response: Response, *, target: str | None = None, close: bool = True) -> None:
         """It was refused. close: every user of it must stop."""
         ...

@@ -12,6 +12,9 @@ A failed request for one is not repeated at once; until then every caller gets t
 a minute, and for as long as an older one still works; "locked" for as long as the lock; only a new secret is tried at
 once. A missing answer is valid for a second, then for longer and longer.
 
+That something was issued proves nothing: MetaStudio may refuse it, too, and then new ones would be asked for without
+an end. So an identity that was refused counts as refused until MetaStudio takes what it got.
+
 Each process has its own: a new one does not end the old one, and none is ever in Redis. So that many processes that
 started together do not renew together, each chooses its time within the second half of the time left.
 """
@@ -21,7 +24,6 @@ from __future__ import annotations
 import logging
 import random
 import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -201,7 +203,6 @@ class Renewing(ABC, Generic[I]):
                 if kept is None:
                     raise
                 return kept
-        started = time.monotonic()
         fetched = self._fetch(project_id, login, call)
         if isinstance(fetched, Response):
             self._remember(fetched, project_id, login)
@@ -217,8 +218,6 @@ class Renewing(ABC, Generic[I]):
         log.info("token.given", extra={"project_id": project_id, "source": self.issuer, "number": issued.use.number})
         self._failures.pop(None, None)
         self._failures.pop(project_id, None)
-        if watch and self.may_lock:  # what an issuer hands out without judging a secret is proven by MetaStudio alone
-            watch.accepted(login.signer, started, here=False)
         return issued
 
     def _exchange(self, origin: str, request: requests.PreparedRequest, call: Call) -> Reply:
