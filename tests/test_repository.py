@@ -273,6 +273,7 @@ NOT_IN_COMPOSE = {
         ("ERASER_REDIS_URL", "ERASER_CONSOLE_PASSWORD", "HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK"), "secret"
     ),
     **dict.fromkeys(("ERASER_BROKER_URL", "HUAWEICLOUD_SDK_SECURITY_TOKEN"), "secret, and few need it"),
+    "ERASER_WEBHOOKS_KEY": "secret, and few need it: its _FILE is passed",
     **dict.fromkeys(("ERASER_IAM_USER", "ERASER_IAM_PASSWORD", "ERASER_IAM_DOMAIN"), "not beside the key of this file"),
     "HUAWEICLOUD_SDK_CREDENTIALS_FILE": "not beside the key of this file",
     "HC_CONTAINER_…": "CCE sets them in a pod",

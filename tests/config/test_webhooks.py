@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.config.webhooks import EventType, read_webhooks
-from worker.model.errors import SettingsError
+from worker.config.webhooks import EventType, kept_endpoint, read_webhooks
+from worker.model.errors import SettingsError, UsageError
 
 URL = 'url = "https://crm.example.com/hooks?source=eraser"\n'
 SIGNED = 'secret_files = ["crm.secret"]\n'
@@ -88,3 +88,29 @@ def test_what_is_wrong_is_refused_with_its_place(file: Path, lines: str, says: s
     assert says in str(refused.value)
     assert "gehe" not in str(refused.value)
     assert "whsec_abc" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://crm.example.com/", "plain http is for loopback"),
+        ("http://127.0.0.1:8080/", "is not public"),
+        ("https://localhost/", "is not public"),
+        ("https://10.0.0.1/", "is not public"),
+        ("https://169.254.169.254/latest", "is not public"),
+        ("https://[::ffff:10.0.0.1]/", "is not public"),
+        ("https://2852039166/", "is no name and no address"),
+        ("https://crm.example.com/hooks?token=geheim", "needs no secret"),
+        ("https://me:geheim@crm.example.com/", "expected no user, password or fragment"),
+    ],
+)
+def test_an_endpoint_of_the_ledger_is_public_and_has_no_secret_in_its_address(url: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says) as refused:
+        kept_endpoint("crm", url, [], [])
+    assert "geheim" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["CRM", "c r m", "", "x" * 33, "a/b"])
+def test_an_endpoint_of_the_ledger_is_named_like_one_of_the_file(name: str) -> None:
+    with pytest.raises(UsageError, match="expected 1 to 32 lower-case letters"):
+        kept_endpoint(name, "https://crm.example.com/", [], [])

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 import redis
+import trustme
 
 from tests.support.command import Command
 from tests.support.dead_letters import PROJECT, Undertaker
+from tests.support.proxy import Proxy
 from tests.support.waiting import wait_until
 from tests.support.webhook_receiver import Receiver
 from worker.execution import deliverer
@@ -24,6 +26,9 @@ from worker.ledger import deliveries
 from worker.ledger.deliveries import Delivery, DeliveryState
 from worker.ledger.schema.keys import Key
 from worker.model.target import Target
+from worker.services import webhook_endpoints
+from worker.services.act import Approval
+from worker.webhooks.signing import new_secret
 
 LATELY_S = 0.05
 TWO_ACCOUNTS = f'[accounts.a]\nprojects = ["{PROJECT}"]\n[accounts.b]\nprojects = ["p-2"]\n'
@@ -205,6 +210,45 @@ def test_whoever_dies_with_a_delivery_loses_it_to_the_next(
     assert deliveries.settle(ledger, "crm", lost, status=None, ms=1, why="no answer") == "late"
     assert states(app) == [DeliveryState.DELIVERED]
     assert [message["id"] for message in receiver.messages] == [lost.id]
+
+
+# -- endpoints in the ledger
+
+
+def test_an_endpoint_that_is_made_changed_and_removed_meanwhile_needs_no_restart(
+    configured: Start, undertaker: Undertaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through a proxy, which knows where its public name leads: to a receiver of ours."""
+    monkeypatch.setattr(deliverer, "IDLE_S", LATELY_S)
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(bundle := tmp_path / "ca.pem")
+    with Receiver(secrets=[], tls=ca.issue_cert("crm.example.com")) as receiver, Proxy(receiver.port) as proxy:
+        app = configured(ERASER_WEBHOOKS_KEY=new_secret(), ERASER_CA_BUNDLE=str(bundle), ERASER_PROXY=proxy.url)
+        why = Approval("ops-7", "TICKET-4711")
+        with delivering(app) as one:
+            _, secret = webhook_endpoints.add(app, "crm", "https://crm.example.com/", [], [], why)
+            receiver.secrets.append(secret)
+            wait_until(lambda: "crm" in one._queues, what="the endpoint is known")
+            wait_until(lambda: deliveries.heads(app.redis, ["default"], [])["default"].recorded_until, what="recorded")
+            undertaker.end("a", to="deleted")
+            wait_until(lambda: len(receiver.messages) == 1, what="its first message arrives")
+
+            receiver.secrets.append(webhook_endpoints.rotate(app, "crm", 3600, why))  # each of them has to verify
+            wait_until(lambda: len(one._queues["crm"].endpoint.secret_ids) == 2, what="both secrets are used")
+            undertaker.end("b", to="deleted")
+            wait_until(lambda: len(receiver.messages) == 2, what="a message that both have signed")
+
+            webhook_endpoints.change(app, "crm", why, events=["deletion.dead"], on=False)
+            wait_until(lambda: not one._queues, what="it is disabled")
+            webhook_endpoints.change(app, "crm", why, on=True)
+            wait_until(lambda: "crm" in one._queues, what="it is enabled")
+            undertaker.end("c", to="deleted")
+            undertaker.end("d")
+            wait_until(lambda: len(receiver.messages) == 3, what="the only one of its type")
+            webhook_endpoints.remove(app, "crm", why)
+            wait_until(lambda: not one._queues, what="it is removed")
+    assert [message["data"]["id"] for message in receiver.messages] == ["a", "b", "d"]
+    assert receiver.wrong == []
 
 
 # -- trouble that is one account's, one endpoint's or one message's

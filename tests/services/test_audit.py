@@ -82,6 +82,8 @@ OTHERS = {
     *("parked list", "parked send"),
     "related list",
     *("webhooks list", "webhooks deliveries", "webhooks test", "webhooks secret"),
+    # their audit is tested in interfaces/cli/test_webhook_endpoints.py: they need settings of their own
+    *("webhooks add", "webhooks edit", "webhooks rotate", "webhooks remove"),
     "webhooks replay",  # its audit is tested in interfaces/cli/test_webhooks.py: it needs settings of its own
     "related restore",  # its audit is tested in services/test_related_restore.py: it needs a MetaStudio
     *("retention plan", "retention run", "retention runs"),

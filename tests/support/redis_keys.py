@@ -134,6 +134,7 @@ INSTALLATION = {
     "projects:past": Ends("nothing: one a project that moved", bounded=5000),
     "app-users:key": ONE,
     "replays": Ends("nothing: one an account and group", bounded=5000),
+    "endpoints": Ends("a person: eraser webhooks remove", bounded=100),
     "console:session:<hash>": EXPIRES,
     "console:link:<hash>": EXPIRES,
     "console:tries:<hash>": EXPIRES,

@@ -25,6 +25,7 @@ SECRET = (  # each may come as NAME_FILE
     "ERASER_IAM_PASSWORD",
     "ERASER_CONSOLE_PASSWORD",
     "ERASER_PROXY",
+    "ERASER_WEBHOOKS_KEY",
 )
 RENAMED = {  # old name of a setting -> new name
     "ERASER_KEEP_FINAL": "ERASER_RECORD_TTL",

@@ -44,7 +44,7 @@ from worker.config.redis_urls import broker_of, check_broker_url, check_redis_ur
 from worker.config.toml import CONFIG
 from worker.config.trust import CA_BUNDLE, check_ca_bundle
 from worker.config.urls import check_hosts, is_loopback, masked
-from worker.config.webhooks import Endpoint, read_webhooks
+from worker.config.webhooks import KEY, Endpoint, check_key, read_webhooks
 from worker.model.erasure import AssetMode, Related
 from worker.model.errors import SettingsError
 
@@ -126,6 +126,7 @@ class Settings:
     console_password: str | None = _setting(
         "ERASER_CONSOLE_PASSWORD", check_password, shown=lambda _: "set", show=False
     )
+    webhooks_key: str | None = _setting(KEY, check_key, shown=lambda _: "set", show=False)
     config: Path | None = _setting(CONFIG, path_named)
     receipts_dir: Path | None = _setting(  # where receipts go when they leave Redis; None: they stay there
         "ERASER_RECEIPTS_DIR", path_named, unset="not set here; workers without it leave them in Redis"

@@ -15,10 +15,13 @@ time while both are named.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -31,6 +34,7 @@ from worker.config.toml import Place, Toml
 from worker.config.trust import trust
 from worker.config.urls import is_address, is_loopback, masked, split_url
 from worker.model.errors import SettingsError, UsageError
+from worker.model.ids import why_bad_id
 
 
 class EventType(StrEnum):
@@ -46,7 +50,9 @@ class EventType(StrEnum):
     ACCOUNT_OPENED = "account.opened"
 
 
+KEY: Final = "ERASER_WEBHOOKS_KEY"  # what the secrets of endpoints in the ledger are derived from
 KEY_PREFIX: Final = "whsec_"
+SHORTEST, LONGEST = 24, 64  # bytes of a secret, as the specification says
 TEST: Final = "webhook.test"  # sent by `eraser webhooks test` only
 
 _HOST: Final = re.compile(r"(?=.{1,254}\Z)[0-9a-z_-]+(\.[0-9a-z_-]+)*\.?")
@@ -55,7 +61,11 @@ _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")  # a proxy may take a name th
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One receiver. `secret_files` and `secret_envs` name its secrets; they never contain them."""
+    """One receiver. `secret_files` and `secret_envs` name its secrets; they never contain them.
+
+    One that the console keeps in the ledger has `secret_ids` instead: see `worker.webhooks.signing`. key_mark: of the
+    key from which its secrets are derived. on: messages are made and sent.
+    """
 
     name: str
     url: str = field(repr=False)
@@ -65,11 +75,50 @@ class Endpoint:
     secret_envs: tuple[str, ...] = ()
     private: bool = False
     ca_bundle: Path | None = None
+    secret_ids: tuple[str, ...] = ()
+    key_mark: str = ""
+    on: bool = True
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is in the ledger, and not in the TOML file."""
+        return bool(self.secret_ids)
 
     @property
     def shown(self) -> str:
         """Its address for people, without what may be a secret."""
         return self.url.partition("?")[0]
+
+
+def decoded(secret: str) -> bytes | None:
+    """The bytes that a secret stands for; None: it is none."""
+    try:
+        key = base64.b64decode(secret.removeprefix(KEY_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return key if secret.startswith(KEY_PREFIX) and SHORTEST <= len(key) <= LONGEST else None
+
+
+def check_key(text: str, name: str) -> str:
+    if decoded(text) is None:
+        raise SettingsError(name, "expected what `eraser webhooks secret` prints (the value is not shown)")
+    return text
+
+
+def kept_endpoint(name: str, url: str, events: Sequence[str], projects: Sequence[str]) -> Endpoint:
+    """An endpoint that the ledger keeps, without its secrets: never private. Raises `UsageError`."""
+    if not tables.NAME.fullmatch(name):
+        raise UsageError(f"name: expected {tables.A_NAME}; found {name[:40]!r}")
+    checked = _url(url)
+    if "?" in checked:
+        raise UsageError("expected an address without ?: messages are signed, so it needs no secret")
+    host = urlsplit(checked).hostname or ""
+    if is_loopback(host) or (is_address(host) and not ip_address(host).is_global):
+        raise UsageError(f"{host} is not public: an endpoint in your own network is written in the TOML file")
+    for project in projects:
+        if why := why_bad_id(project, "project id"):
+            raise UsageError(why)
+    return Endpoint(name, checked, _events(tuple(events)) or tuple(EventType), tuple(projects))
 
 
 def _shown(url: str) -> str:

@@ -1,4 +1,4 @@
-"""Delivers webhooks: a thread in every worker whose settings have endpoints, behind and beside all deletions.
+"""Delivers webhooks: a thread in every worker, behind and beside all deletions.
 
 It makes deliveries of what is in the outbox, and sends what is due, each attempt in a thread of its own: an endpoint
 that is slow or gone holds no more than `WIDEST` of them, and delays neither a deletion nor another endpoint. After a
@@ -21,6 +21,7 @@ import redis
 
 from worker.config.accounts import DEFAULT
 from worker.config.webhooks import Endpoint
+from worker.execution import endpoints
 from worker.execution.app_context import AppContext
 from worker.ledger import deliveries
 from worker.ledger.deletions import Ledger
@@ -35,6 +36,7 @@ from worker.webhooks.sender import Result, Sender
 log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
+IDLE_S = 5.0  # where there is no endpoint, until it looks whether one was made
 RECORDED_S: Final = 22 * 3600.0  # events are written down for so long at least, or a day again: see `lua/fan_out.lua`
 PAUSE_S = 1.0  # after a failure, until this worker tries that endpoint again
 WIDEST: Final = 8  # attempts at one endpoint at the same time
@@ -71,15 +73,17 @@ class Deliverer(Periodic):
         self._app = app
         self._lock = threading.Lock()
         self._ended = threading.Condition(self._lock)
-        self._queues = {
-            name: _Queue(endpoint, Sender(endpoint, app.environ, app.settings.network))
-            for name, endpoint in app.settings.webhooks.items()
-        }
+        self._queues: dict[str, _Queue] = {}
+        self._queues = self._made(app.settings.webhooks)
         self._problems: dict[tuple[str, str], str] = {}  # (account, endpoint) -> what was logged last
 
     def turn(self) -> float:
         """One round over all accounts. The trouble of one account, or of one endpoint, is that one's alone."""
         with self._apart("", ""):
+            self._queues = self._made(endpoints.known(self._app))
+        with self._apart("", ""):
+            if not self._queues:
+                return IDLE_S
             here = reachable(self._app.redis, self._app.settings.accounts, self._app.keys)
             accounts = [account for account in self._app.settings.accounts if account in here]
             found = deliveries.heads(self._app.redis, accounts, list(self._queues), self._app.keys)
@@ -87,6 +91,17 @@ class Deliverer(Periodic):
             for queue in self._queues.values():
                 self._serve(queue, due)
         return EVERY_S
+
+    def _made(self, known: Mapping[str, Endpoint]) -> dict[str, _Queue]:
+        """A queue for each endpoint that is on; one that changed has a new one."""
+        made = {}
+        for name, endpoint in known.items():
+            queue = self._queues.get(name)
+            if queue is None or queue.endpoint != endpoint:
+                queue = _Queue(endpoint, Sender(endpoint, self._app.environ, self._app.settings.network))
+            if endpoint.on:
+                made[name] = queue
+        return made
 
     def stop(self) -> None:
         """End, and give the attempts under way a moment. Those that take longer are made again by another worker."""

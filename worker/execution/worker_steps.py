@@ -103,10 +103,9 @@ class Companions(bootsteps.StartStopStep):
             self._threads.append(archivist)
         if every_s := context.settings.recheck:
             self._threads.append(Rechecker(context, context.settings.accounts, every_s))
-        if context.settings.webhooks:
-            deliverer = Deliverer(context)
-            deliverer.turn()  # before anything is done: from now on events are written down
-            self._threads.append(deliverer)
+        deliverer = Deliverer(context)
+        deliverer.turn()  # before anything is done: from now on events are written down
+        self._threads.append(deliverer)
         for thread in self._threads:
             thread.start()
 

@@ -34,6 +34,10 @@ class ActionName(StrEnum):
     RELATED_ERASED = "related.erased"  # what deleted jobs left behind
     RELATED_RESTORED = "related.restored"
     WEBHOOKS_REPLAYED = "webhooks.replayed"  # deliveries that are sent again
+    WEBHOOK_ADDED = "endpoint.added"  # endpoints in the ledger, see `worker.services.webhook_endpoints`
+    WEBHOOK_CHANGED = "endpoint.changed"
+    WEBHOOK_ROTATED = "endpoint.rotated"
+    WEBHOOK_REMOVED = "endpoint.removed"
     TOKEN_MADE = "token.made"  # noqa: S105 - of the HTTP API, see `worker.services.token_acts`
     TOKEN_ROTATED = "token.rotated"  # noqa: S105
     TOKEN_REVOKED = "token.revoked"  # noqa: S105

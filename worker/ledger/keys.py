@@ -59,6 +59,8 @@ class Keys:
     past_homes = KeyName("{0}:projects:past")
     # The secret by which app users are hashed: one for all accounts, so that a hold moves with its project.
     app_users = KeyName("{0}:app-users:key")
+    # Hash: name of an endpoint of webhooks that the console made, its JSON (see `worker.ledger.endpoints`).
+    endpoints = KeyName("{0}:endpoints")
 
     def session(self, id_: str) -> str:
         """A signed-in browser. The id's hash: that whoever reads Redis cannot become somebody else."""

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
+from worker.execution import endpoints
 from worker.execution.app_context import AppContext
 from worker.ledger import counters
 from worker.ledger.counters import BOUNDS_MS, Counters
@@ -188,9 +189,9 @@ def _schedules(app: AppContext) -> Iterator[Metric]:
 
 
 def _webhooks(app: AppContext) -> Iterator[Metric]:
-    """Deliveries, by account and endpoint; of those of the settings also where nothing was sent yet."""
+    """Deliveries, by account and endpoint; also where nothing was sent yet."""
     found = {(one.account, one.endpoint): one for one in webhooks.counts(app)}
-    every = _all(product(app.settings.accounts, app.settings.webhooks), found)
+    every = _all(product(app.settings.accounts, endpoints.known(app)), found)
     labels = ["account", "endpoint"]
     waiting = ((*each, found[each].waiting if each in found else 0) for each in every)
     yield _gauge("webhook_messages_waiting", "Messages that no endpoint accepted yet.", labels, waiting)

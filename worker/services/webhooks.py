@@ -1,4 +1,4 @@
-"""Webhooks for people and programs: the endpoints, the delivery log, and sending again."""
+"""Webhooks for people and programs: how endpoints stand, the delivery log, and sending again."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from worker.config.tables import nearest
 from worker.config.webhooks import TEST, Endpoint, EventType
+from worker.execution import endpoints
 from worker.execution.app_context import AppContext
 from worker.ledger import deliveries
 from worker.ledger.deliveries import Deliveries, Delivery, DeliveryState, EndpointCounts
@@ -25,7 +26,7 @@ TOTALS = ("made", "delivered", "failed", "dead")
 
 @dataclass(frozen=True, slots=True)
 class EndpointView:
-    """One endpoint over all accounts. endpoint: None if it is missing from the settings. problem: with its secrets."""
+    """One endpoint over all accounts. endpoint: None if there is none any more. problem: with its secrets."""
 
     name: str
     endpoint: Endpoint | None
@@ -35,6 +36,13 @@ class EndpointView:
     totals: Mapping[str, int]
     problem: str = ""
 
+    @property
+    def where(self) -> str:
+        """Who has it, and whether it is on."""
+        if self.endpoint is None:
+            return "-"
+        return ("ledger" if self.endpoint.kept else "TOML") + ("" if self.endpoint.on else ", disabled")
+
     def as_json(self) -> dict[str, Any]:
         one = self.endpoint
         return {
@@ -43,7 +51,9 @@ class EndpointView:
             "url": one.shown if one else None,
             "events": list(one.events) if one else None,
             "projects": list(one.projects) or None if one else None,
-            "secrets": len(one.secret_files) + len(one.secret_envs) if one else None,
+            "secrets": len(one.secret_files) + len(one.secret_envs) + len(one.secret_ids) if one else None,
+            "in_ledger": one.kept if one else None,
+            "on": one.on if one else None,
             "problem": self.problem or None,
             "waiting": self.waiting,
             "dead": self.dead,
@@ -73,10 +83,10 @@ class DeliveryFilter:
 
 
 def named(app: AppContext, name: str) -> Endpoint:
-    """The endpoint of the settings. Raises `UsageError`."""
-    known = app.settings.webhooks
+    """The endpoint of that name. Raises `UsageError`."""
+    known = endpoints.known(app)
     if name not in known:
-        there = f"; there are: {', '.join(known)}" if known else "; ERASER_CONFIG has no [webhooks.NAME]"
+        there = f"; there are: {', '.join(known)}" if known else "; make one with: eraser webhooks add NAME URL"
         raise UsageError(f"there is no endpoint {name[:40]!r}{nearest(name, known)}{there}")
     return known[name]
 
@@ -87,16 +97,16 @@ def counts(app: AppContext) -> list[EndpointCounts]:
 
 
 def overview(app: AppContext) -> list[EndpointView]:
-    """Every endpoint of the settings, then those that are missing from them and have deliveries that wait."""
-    by_name: dict[str, list[EndpointCounts]] = {name: [] for name in app.settings.webhooks}
+    """Every endpoint, then those that are no more and have deliveries that wait."""
+    known = endpoints.known(app)
+    by_name: dict[str, list[EndpointCounts]] = {name: [] for name in known}
     for one in counts(app):
         if one.endpoint in by_name or one.waiting:
             by_name.setdefault(one.endpoint, []).append(one)
-    return [_view(app, name, found) for name, found in by_name.items()]
+    return [_view(app, name, known.get(name), found) for name, found in by_name.items()]
 
 
-def _view(app: AppContext, name: str, found: Sequence[EndpointCounts]) -> EndpointView:
-    endpoint = app.settings.webhooks.get(name)
+def _view(app: AppContext, name: str, endpoint: Endpoint | None, found: Sequence[EndpointCounts]) -> EndpointView:
     totals = {what: sum(one.totals.get(what, 0) for one in found) for what in TOTALS}
     oldest = max((one.oldest_ms for one in found if one.oldest_ms is not None), default=None)
     waiting, dead = sum(one.waiting for one in found), sum(one.dead for one in found)

@@ -7,7 +7,6 @@ verifier that knows nothing of them.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import secrets
@@ -15,11 +14,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from worker.config.toml import CONFIG
-from worker.config.webhooks import KEY_PREFIX, Endpoint
+from worker.config.webhooks import KEY, KEY_PREFIX, LONGEST, SHORTEST, Endpoint, decoded
 from worker.metastudio.credentials import secret_file, variable
 from worker.model.errors import SettingsError
-
-SHORTEST, LONGEST = 24, 64  # bytes, as the specification says
 
 
 def new_secret() -> str:
@@ -29,18 +26,23 @@ def new_secret() -> str:
 
 def key_of(secret: str, where: str) -> bytes:
     """The key that a secret stands for. Raises `SettingsError`, which never repeats the secret."""
-    text = secret.strip()
-    try:
-        key = base64.b64decode(text.removeprefix(KEY_PREFIX), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if not text.startswith(KEY_PREFIX) or not SHORTEST <= len(key) <= LONGEST:
+    if (key := decoded(secret.strip())) is None:
         raise SettingsError(
             CONFIG,
             f"{where}: expected {KEY_PREFIX} and {SHORTEST} to {LONGEST} bytes in base64, as "
             "`eraser webhooks secret` prints (the value is not shown)",
         )
     return key
+
+
+def derived(key: bytes, secret_id: str) -> bytes:
+    """The secret of an endpoint in the ledger. The ledger has its id only, which is worth nothing without the key."""
+    return hmac.digest(key, f"secret {secret_id}".encode(), hashlib.sha256)
+
+
+def mark(key: bytes) -> str:
+    """Tells one key from another, and says no more of it."""
+    return hmac.digest(key, b"mark", hashlib.sha256)[:8].hex()
 
 
 class Secrets:
@@ -54,10 +56,19 @@ class Secrets:
             *((f"{where} {path}", secret_file(path, CONFIG, clock)) for path in endpoint.secret_files),
             *((f"{where} {name}", variable(environ, name, clock)) for name in endpoint.secret_envs),
         ]
+        self._endpoint = endpoint
+        self._key = variable(environ, KEY, clock) if endpoint.kept else None
 
     def keys(self) -> list[bytes]:
         """The keys that sign now. Raises `SettingsError`."""
-        return [key_of(read() or "", where) for where, read in self._read]
+        keys = [key_of(read() or "", where) for where, read in self._read]
+        if self._key:
+            key = decoded((self._key() or "").strip())
+            if key is None or mark(key) != self._endpoint.key_mark:
+                why = "not set here" if key is None else "another one than that with which it was made"
+                raise SettingsError(KEY, f"{why}: endpoint {self._endpoint.name} of the console cannot be signed")
+            keys += [derived(key, id) for id in self._endpoint.secret_ids]
+        return keys
 
 
 def headers(keys: Iterable[bytes], id: str, at: int, body: bytes) -> dict[str, str]:

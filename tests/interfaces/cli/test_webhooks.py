@@ -80,9 +80,9 @@ def test_a_test_message_arrives_where_the_url_has_no_path(command: Command, rece
 
 
 def test_without_an_endpoint_it_says_how_to_get_one(command: Command) -> None:
-    assert "add [webhooks.NAME]" in command("webhooks", "list").out
+    assert "eraser webhooks add NAME URL" in command("webhooks", "list").out
     ended = command("webhooks", "test", "crm")
-    assert (ended.code, "ERASER_CONFIG has no [webhooks.NAME]" in ended.err) == (2, True)
+    assert (ended.code, "eraser webhooks add NAME URL" in ended.err) == (2, True)
 
 
 def test_the_log_has_each_attempt_and_finds_by_state_type_and_id(crm: Command, undertaker: Undertaker) -> None:

@@ -80,8 +80,8 @@ def test_what_is_archived_is_counted_beside_the_list_and_found_by_its_id(
 def test_every_page_of_the_menu_is_there(console: Console) -> None:
     menu = links(console.get("/").text)
     assert {view.path for page in PAGES for view in page.VIEWS if view.show and "{" not in view.path} <= {
-        *menu, "/login", "/find", "/replays/new", "/back", "/parked", "/back/request", "/related/erase",
-        "/deletions/selected", "/request", "/receipts/export", "/receipts/verify"}  # fmt: skip
+        *menu, "/login", "/find", "/replays/new", "/back", "/parked", "/webhooks/new", "/back/request",
+        "/related/erase", "/deletions/selected", "/request", "/receipts/export", "/receipts/verify"}  # fmt: skip
 
 
 def test_the_overview_says_what_to_do_next_and_leads_there(full: Console) -> None:

@@ -46,7 +46,14 @@ def dead(console: Console) -> int:
 def posts() -> list[str]:
     """Every address that does something."""
     values = {"{project}": PROJECT, "{job}": "a", "{group}": GROUP, "{account}": "default", "{verb}": "pause"}
-    values |= {"{act}": "discard", "{replay}": "replay-1", "{policy}": "old", "{run}": "run-1", "{name}": "shop"}
+    values |= {
+        "{act}": "discard",
+        "{replay}": "replay-1",
+        "{policy}": "old",
+        "{run}": "run-1",
+        "{name}": "shop",
+        "{endpoint}": "crm",
+    }
     paths = [view.path for page in PAGES for view in page.VIEWS if view.action and not view.public]
     for name, value in values.items():
         paths = [path.replace(name, value) for path in paths]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.interfaces.cli.test_webhooks import give_up, taken
-from tests.support.console_pages import Console
+from tests.support.console_pages import Console, words
 from tests.support.dead_letters import Undertaker
 from worker.ledger import deliveries
 from worker.ledger.audit import AuditLog
@@ -22,7 +23,9 @@ WHO = {"reason": "TICKET-4711", "by": "ops-7"}
 def console(redis_url: str, tmp_path: Path) -> Iterator[Console]:
     path = tmp_path / "eraser.toml"
     path.write_text('[webhooks.crm]\nurl = "https://crm.example.com/h?token=geheim"\nsecret_envs = ["CRM_SECRET"]\n')
-    one = Console(redis_url, {"ERASER_CONFIG": str(path), "CRM_SECRET": new_secret()})
+    one = Console(
+        redis_url, {"ERASER_CONFIG": str(path), "CRM_SECRET": new_secret(), "ERASER_WEBHOOKS_KEY": new_secret()}
+    )
     with one.client:
         yield one
 
@@ -69,3 +72,38 @@ def test_what_now_leads_to_messages_that_were_given_up(console: Console, underta
     give_up(undertaker, "a")
     assert "given up: 1 message to webhook crm" in console.text("/")
     assert 'href="/webhooks?state=dead&amp;endpoint=crm"' in console.get("/").text
+
+
+def test_an_endpoint_is_made_edited_given_a_new_secret_and_removed(console: Console, undertaker: Undertaker) -> None:
+    new = {"name": "shop", "url": "https://shop.example.com/hooks", "event-deletion.dead": "yes", **WHO}
+    refused = console.send("/webhooks/new", **{**new, "url": "https://10.0.0.1/"})
+    assert (refused.status_code, "is not public" in refused.text, 'value="shop"' in refused.text) == (422, True, True)
+    made = console.post("/webhooks/new", token=console.token(), **new).text
+    (secret,) = re.findall(r"whsec_[^<]+", made)
+    assert "shop.example.com/hooks" in console.text("/webhooks")
+    assert secret not in console.get("/webhooks").text
+    form = console.get("/webhooks/shop/edit").text
+    assert re.findall(r'name="event-([a-z.]+)" value="yes" checked', form) == ["deletion.dead"]
+    edited = console.post("/webhooks/shop/edit", token=console.token(), url="https://shop.example.com/2", on="", **WHO)
+    assert edited.status_code == 303
+    assert "https://shop.example.com/2 ledger, disabled" in console.text("/webhooks")
+    assert re.findall(r"whsec_[^<]+", console.send("/webhooks/shop/rotate", overlap="24h", **WHO).text) != [secret]
+    assert "The endpoint shop is removed." in words(console.send("/webhooks/shop/remove", **WHO).text)
+    assert "shop.example.com" not in console.text("/webhooks")
+    acts = [(one.action, one.by, one.of) for one in AuditLog(undertaker.redis, "default").newest()]
+    names = ("endpoint.removed", "endpoint.rotated", "endpoint.changed", "endpoint.added")
+    assert acts == [(name, "ops-7", "webhook shop") for name in names]
+
+
+def test_an_endpoint_of_the_file_is_shown_as_such_and_has_no_edit(console: Console) -> None:
+    assert "https://crm.example.com/h TOML" in console.text("/webhooks")
+    assert "/webhooks/crm/edit" not in console.get("/webhooks").text
+    for verb in ("edit", "rotate", "remove"):
+        refused = console.get(f"/webhooks/crm/{verb}")
+        assert (refused.status_code, "change it there" in refused.text) == (422, True)
+
+
+def test_without_the_key_the_form_says_how_to_make_one(redis_url: str) -> None:
+    one = Console(redis_url)
+    with one.client:
+        assert "eraser webhooks secret webhooks.key" in one.text("/webhooks/new")

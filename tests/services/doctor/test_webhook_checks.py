@@ -66,4 +66,4 @@ def test_a_secret_that_cannot_be_read_and_an_endpoint_that_is_gone_are_told(
     assert "geheim" not in str(look(unsigned))
     taken(undertaker, "old")
     without = AppContext.load(command.environ)
-    assert look(without).found == "1 message for it wait, and it is not in the settings"
+    assert look(without).found == "1 message for it wait, and there is no such endpoint"

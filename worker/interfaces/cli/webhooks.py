@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from worker.interfaces.cli import startup
+from worker.interfaces.cli import webhook_endpoints as endpoints
 from worker.interfaces.cli.acting import acting, max_option, show, yes_option
 from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.output import Reading
@@ -41,7 +42,7 @@ def webhooks() -> None:
 @webhooks.command("list", cls=Reading)
 @json_option
 def list_() -> None:
-    """Endpoints of ERASER_CONFIG, and how their deliveries stand.
+    """Every endpoint, and how its deliveries stand.
 
     \b
     eraser webhooks list
@@ -57,11 +58,11 @@ def list_() -> None:
             else ", ".join(one.endpoint.events)
         )
         oldest = None if one.oldest_s is None else span(one.oldest_s)
-        url = one.endpoint.shown if one.endpoint else "not in ERASER_CONFIG"
-        return one.name, one.totals.get("delivered", 0), one.waiting, oldest, one.dead, events, url
+        url = one.endpoint.shown if one.endpoint else "there is no such endpoint any more"
+        return one.name, one.where, one.totals.get("delivered", 0), one.waiting, oldest, one.dead, events, url
 
-    none = "No endpoint: add [webhooks.NAME] to the file of ERASER_CONFIG, see docs/webhooks.md."
-    columns = ["ENDPOINT", "DELIVERED", "WAITING", "OLDEST", "DEAD", "EVENTS", "URL"]
+    none = "No endpoint. Make one with: eraser webhooks add NAME URL --reason R"
+    columns = ["ENDPOINT", "WHERE", "DELIVERED", "WAITING", "OLDEST", "DEAD", "EVENTS", "URL"]
     found = service.overview(app)
     if listed(found, EndpointView.as_json, columns, row, none=none):
         for one in found:
@@ -181,3 +182,7 @@ def secret(file: Path | None) -> None:
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}: nothing was written") from None
     say(f"{file} has a new secret: give a copy to the receiver. Next: name it in secret_files of [webhooks.NAME]")
+
+
+for _command in (endpoints.add, endpoints.edit, endpoints.rotate, endpoints.remove):
+    webhooks.add_command(_command)

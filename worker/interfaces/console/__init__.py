@@ -37,13 +37,14 @@ from worker.interfaces.console import (
     retention,
     sessions,
     tokens,
+    webhook_endpoints,
     webhooks,
 )
 from worker.interfaces.console.request_context import ConsoleState, Page, RequestContext
 
 PAGES = (
     *(overview, dead, deletions, many, certificate, related, deletion, replays, holds),
-    *(receipts, tokens, requesting, came_back, retention, audit, webhooks, parked, gate, login),
+    *(receipts, tokens, requesting, came_back, retention, audit, webhook_endpoints, webhooks, parked, gate, login),
 )
 
 LARGEST_FORMS = {view.path: view.largest + 4_096 for page in PAGES for view in page.VIEWS if view.largest}

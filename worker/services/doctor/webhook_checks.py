@@ -23,10 +23,12 @@ def look(app: AppContext) -> Iterator[Check]:
 def _endpoint(one: EndpointView) -> Check:
     name, see = f"webhook {one.name}", f"eraser webhooks deliveries {one.name}"
     if one.endpoint is None:
-        found = f"{count(one.waiting, 'message')} for it wait, and it is not in the settings"
-        return warning(name, found, f"add [webhooks.{one.name}] again; otherwise they are dropped 30 days later")
+        found = f"{count(one.waiting, 'message')} for it wait, and there is no such endpoint"
+        return warning(name, found, f"add {one.name} again, as it was; otherwise they are dropped 30 days later")
+    if not one.endpoint.on:
+        return ok(name, f"{one.endpoint.shown}: disabled, {one.waiting:,} wait")
     if one.problem:
-        return wrong(name, one.problem, "correct the file or variable: nothing is sent there before")
+        return wrong(name, one.problem, "correct the file or variable here and for the workers")
     if one.oldest_s is not None and one.oldest_s > LATE_S:
         found = f"{count(one.waiting, 'message')} for {one.endpoint.shown} wait, the oldest for {span(one.oldest_s)}"
         return warning(name, found, f"{see}; eraser webhooks test {one.name}")

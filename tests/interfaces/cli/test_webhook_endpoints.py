@@ -1,0 +1,119 @@
+"""`eraser webhooks add`, `edit`, `rotate` and `remove`: endpoints in the ledger, without their secrets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Command
+from tests.support.dead_letters import PROJECT, Undertaker
+from worker.config.webhooks import EventType, decoded
+from worker.execution import endpoints
+from worker.execution.app_context import AppContext
+from worker.ledger.audit import AuditLog
+from worker.webhooks.signing import Secrets, derived, new_secret
+
+URL = "https://crm.example.com/hooks"
+WHY = ("--reason", "TICKET-4711", "--by", "ops-7")
+
+
+@pytest.fixture
+def keyed(command: Command) -> Command:
+    """A command line with the key that secrets are derived from."""
+    command.environ["ERASER_WEBHOOKS_KEY"] = new_secret()
+    return command
+
+
+def signing(command: Command, name: str = "crm") -> list[bytes]:
+    app = AppContext.load(command.environ)
+    return Secrets(endpoints.known(app)[name], app.environ).keys()
+
+
+def test_an_endpoint_is_made_and_its_secret_shown_once_and_kept_nowhere(keyed: Command, undertaker: Undertaker) -> None:
+    made = keyed("webhooks", "add", "crm", URL, "--event", "deletion.dead", "--project", PROJECT, *WHY)
+    secret = made.out.strip()
+    assert (made.code, decoded(secret)) == (0, signing(keyed)[0])
+    assert "shown only once" in made.err
+    (row,) = keyed("webhooks", "list", "--json").json
+    assert (row["endpoint"], row["url"], row["in_ledger"], row["on"]) == ("crm", URL, True, True)
+    assert (row["events"], row["projects"], row["secrets"]) == (["deletion.dead"], [PROJECT], 1)
+    everything = str(undertaker.redis.hgetall("eraser:endpoints")) + str(
+        list(AuditLog(undertaker.redis, "default").newest())
+    )
+    key = keyed.environ["ERASER_WEBHOOKS_KEY"]
+    for canary in (secret, secret.removeprefix("whsec_"), key, key.removeprefix("whsec_")):
+        assert canary not in everything + keyed("webhooks", "list", "--json").out
+    again = keyed("webhooks", "add", "crm", URL, *WHY)
+    assert (again.code, "there is an endpoint crm already" in again.err) == (2, True)
+
+
+def test_without_the_key_it_says_how_to_make_one(command: Command) -> None:
+    refused = command("webhooks", "add", "crm", URL, *WHY)
+    assert (refused.code, "eraser webhooks secret webhooks.key" in refused.err) == (2, True)
+
+
+def test_what_is_edited_disabled_and_removed_is_in_the_audit(keyed: Command, undertaker: Undertaker) -> None:
+    keyed("webhooks", "add", "crm", URL, "--event", "deletion.dead", *WHY)
+    assert keyed("webhooks", "edit", "crm", "--url", f"{URL}/2", "--all-events", *WHY).code == 0
+    (row,) = keyed("webhooks", "list", "--json").json
+    assert (row["url"], row["events"]) == (f"{URL}/2", list(EventType))
+    assert "nothing is different" in keyed("webhooks", "edit", "crm", "--enable", *WHY).err
+    assert keyed("webhooks", "edit", "crm", "--disable", *WHY, "--json").json[0]["on"] is False
+    assert "ledger, disabled" in keyed("webhooks", "list").out
+    plan = keyed("webhooks", "remove", "crm", *WHY)
+    assert (plan.code, "remove the endpoint crm" in plan.out) == (3, True)
+    assert keyed("webhooks", "remove", "crm", *WHY, "--yes").code == 0
+    assert keyed("webhooks", "list", "--json").json == []
+    found = [(one.action, one.by, one.of, one.results) for one in AuditLog(undertaker.redis, "default").newest()]
+    assert found == [
+        ("endpoint.removed", "ops-7", "webhook crm", {"removed": 1}),
+        ("endpoint.changed", "ops-7", "webhook crm", {"disabled": 1}),
+        ("endpoint.changed", "ops-7", "webhook crm", {"changed": 1}),
+        ("endpoint.added", "ops-7", "webhook crm", {"added": 1}),
+    ]
+
+
+def test_a_new_secret_signs_beside_the_old_one_until_the_overlap_ends(keyed: Command, undertaker: Undertaker) -> None:
+    old = decoded(keyed("webhooks", "add", "crm", URL, *WHY).out.strip())
+    new = decoded(keyed("webhooks", "rotate", "crm", "--overlap", "24h", *WHY, "--json").json[0]["secret"])
+    assert signing(keyed) == [new, old]
+    kept = json.loads(undertaker.redis.hget("eraser:endpoints", "crm"))
+    kept["secrets"][1]["until"] = 1
+    undertaker.redis.hset("eraser:endpoints", "crm", json.dumps(kept))
+    assert signing(keyed) == [new]
+    newest = decoded(keyed("webhooks", "rotate", "crm", *WHY).out.strip())
+    assert signing(keyed) == [newest]
+
+
+def test_another_key_is_noticed_before_anything_is_signed_by_it(keyed: Command) -> None:
+    keyed("webhooks", "add", "crm", URL, *WHY)
+    for key, says in ((new_secret(), "another one"), ("", "not set here")):
+        keyed.environ["ERASER_WEBHOOKS_KEY"] = key
+        assert says in keyed("webhooks", "list", "--json").json[0]["problem"]
+        assert says in keyed("webhooks", "test", "crm").err
+
+
+def test_an_endpoint_of_the_file_is_changed_there_only(keyed: Command, tmp_path: Path) -> None:
+    keyed.environ["CRM_SECRET"] = new_secret()
+    (file := tmp_path / "eraser.toml").write_text(f'[webhooks.crm]\nurl = "{URL}"\nsecret_envs = ["CRM_SECRET"]\n')
+    keyed.environ["ERASER_CONFIG"] = str(file)
+    for command in (["edit", "crm", "--disable"], ["rotate", "crm"], ["remove", "crm", "--yes"]):
+        refused = keyed("webhooks", *command, *WHY)
+        assert (refused.code, "change it there" in refused.err) == (2, True)
+    assert "already" in keyed("webhooks", "add", "crm", URL, *WHY).err
+
+
+def test_an_unknown_one_and_what_another_program_wrote_are_none(keyed: Command, undertaker: Undertaker) -> None:
+    assert "there is no endpoint 'crn'" in keyed("webhooks", "edit", "crn", "--disable", *WHY).err
+    undertaker.redis.hset("eraser:endpoints", "crm", "of another program")
+    undertaker.redis.hset(
+        "eraser:endpoints", "own", json.dumps({"url": "https://10.0.0.1/", "events": [], "projects": []})
+    )
+    assert keyed("webhooks", "list", "--json").json == []
+    undertaker.redis.delete("eraser:endpoints")
+
+
+def test_derived_secrets_differ_by_key_and_by_id() -> None:
+    assert len({derived(key, id) for key in (b"k" * 32, b"l" * 32) for id in ("a", "b")}) == 4

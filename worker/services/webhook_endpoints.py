@@ -1,0 +1,155 @@
+"""Endpoints of webhooks in the ledger: made, changed, given a new secret and removed, each with an entry in the audit.
+
+A secret is derived from ERASER_WEBHOOKS_KEY, which Redis never has, and shown once. An endpoint of the TOML file is
+changed there and nowhere else.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from worker.config.webhooks import KEY, KEY_PREFIX, Endpoint, decoded, kept_endpoint
+from worker.execution import endpoints
+from worker.execution.app_context import AppContext
+from worker.ledger.audit_actions import ActionName
+from worker.ledger.endpoints import MOST, KeptEndpoints
+from worker.model.errors import UsageError
+from worker.services import webhooks
+from worker.services.act import Approval, Plan
+from worker.webhooks.signing import derived, mark
+
+MAKE_KEY = (
+    f"{KEY} is not set here: make one with `eraser webhooks secret webhooks.key`, name that file in {KEY}_FILE of all "
+    "workers and of this process, and restart them"
+)
+
+
+def add(
+    app: AppContext, name: str, url: str, events: Sequence[str], projects: Sequence[str], approval: Approval
+) -> tuple[Endpoint, str]:
+    """Make an endpoint: as it is now, and its secret. Raises `UsageError`."""
+    made, key = kept_endpoint(name, url, events, projects), _key(app)
+    if name in app.settings.webhooks or name in KeptEndpoints(app.redis, app.keys).read():
+        raise UsageError(f"there is an endpoint {name} already")
+    for project in projects:
+        app.settings.account_of(project)  # one of no account has no events
+    made = replace(made, secret_ids=(_new_id(),), key_mark=mark(key))
+    _write(app, made, "", _fields(made))
+    _note(app, approval, ActionName.WEBHOOK_ADDED, name, "added")
+    return made, _shown(key, made.secret_ids[0])
+
+
+def change(
+    app: AppContext,
+    name: str,
+    approval: Approval,
+    *,
+    url: str | None = None,
+    events: Sequence[str] | None = None,
+    projects: Sequence[str] | None = None,
+    on: bool | None = None,
+) -> Endpoint:
+    """Change what is given. Raises `UsageError`."""
+    before, one = named(app, name)
+    checked = kept_endpoint(
+        name,
+        one.url if url is None else url,
+        one.events if events is None else events,
+        one.projects if projects is None else projects,
+    )
+    for project in checked.projects:
+        app.settings.account_of(project)
+    made = replace(one, url=checked.url, events=checked.events, projects=checked.projects)
+    made = made if on is None else replace(made, on=on)
+    if made == one:
+        raise UsageError(f"nothing is different: {name} is so already")
+    _write(app, made, before, _fields(made, json.loads(before)["secrets"]))
+    what = "changed" if made.on == one.on else "enabled" if made.on else "disabled"
+    _note(app, approval, ActionName.WEBHOOK_CHANGED, name, what)
+    return made
+
+
+def rotate(app: AppContext, name: str, overlap_s: float, approval: Approval) -> str:
+    """Give it a new secret, which is returned; until the overlap ends the one before signs, too."""
+    before, one = named(app, name)
+    key, until = _key(app), app.now().timestamp() * 1000 + overlap_s * 1000
+    made = replace(one, secret_ids=(_new_id(), one.secret_ids[0]), key_mark=mark(key))
+    same_key = one.key_mark == made.key_mark  # otherwise nothing can be signed by the one before any more
+    old = [{"id": one.secret_ids[0], "until": until}] if overlap_s and same_key else []
+    _write(app, made, before, _fields(made, [{"id": made.secret_ids[0]}, *old]))
+    _note(app, approval, ActionName.WEBHOOK_ROTATED, name, "rotated")
+    return _shown(key, made.secret_ids[0])
+
+
+def plan_of_removal(app: AppContext, name: str) -> Plan:
+    """What a removal means. Raises `UsageError`."""
+    _, one = named(app, name)
+    waiting = sum(each.waiting for each in webhooks.counts(app) if each.endpoint == name)
+    numbers = {"messages that wait for it, and are never sent": waiting}
+    fields = {"endpoint": name, "plan": True, "waiting": waiting}
+    return Plan(f"remove the endpoint {name} ({one.shown})", numbers, fields=fields)
+
+
+def remove(app: AppContext, name: str, approval: Approval) -> None:
+    """Remove it: nothing is sent there any more. Raises `UsageError`, and `DryRun`."""
+    before, one = named(app, name)
+    approval.confirmed()
+    _write(app, one, before, None)
+    _note(app, approval, ActionName.WEBHOOK_REMOVED, name, "removed")
+
+
+def named(app: AppContext, name: str) -> tuple[str, Endpoint]:
+    """An endpoint of the ledger: as it is stored, and as it is. Raises `UsageError`."""
+    if name in app.settings.webhooks:
+        raise UsageError(f"{name} is in {app.settings.config}: change it there, and restart the workers")
+    text = KeptEndpoints(app.redis, app.keys).read().get(name)
+    found = endpoints.read(name, text, app.now().timestamp() * 1000) if text else None
+    if text is None or found is None:
+        webhooks.named(app, name)  # says which there are
+        raise UsageError(f"there is no endpoint {name[:40]!r}")
+    return text, found
+
+
+def _key(app: AppContext) -> bytes:
+    key = decoded(app.settings.webhooks_key or "")
+    if key is None:
+        raise UsageError(MAKE_KEY)
+    return key
+
+
+def _new_id() -> str:
+    return secrets.token_hex(16)
+
+
+def _shown(key: bytes, secret_id: str) -> str:
+    return KEY_PREFIX + base64.b64encode(derived(key, secret_id)).decode()
+
+
+def _fields(one: Endpoint, kept: Sequence[dict[str, Any]] | None = None) -> dict[str, Any]:
+    return {
+        "url": one.url,
+        "events": list(one.events),
+        "projects": list(one.projects),
+        "on": one.on,
+        "key_mark": one.key_mark,
+        "secrets": [{"id": id} for id in one.secret_ids] if kept is None else list(kept),
+    }
+
+
+def _write(app: AppContext, one: Endpoint, before: str, after: dict[str, Any] | None) -> None:
+    match KeptEndpoints(app.redis, app.keys).write(one.name, before, after):
+        case "full":
+            raise UsageError(f"there are {MOST} endpoints already: remove one first")
+        case "changed":
+            raise UsageError(f"somebody else changed {one.name} meanwhile: look at it again. Nothing was done.")
+
+
+def _note(app: AppContext, approval: Approval, name: ActionName, endpoint: str, result: str) -> None:
+    """In the audit of the first account, because an endpoint belongs to none."""
+    entry = approval.entry(name, f"webhook {endpoint}")
+    app.ledger(next(iter(app.settings.accounts))).note(entry, result, 1)
