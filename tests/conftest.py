@@ -21,9 +21,11 @@ from tests.support.dead_letters import Undertaker
 from tests.support.http_site import Site
 from tests.support.ledgers import Bench
 from tests.support.waiting import PATIENCE_S
+from tests.support.webhook_receiver import Receiver
 from worker.ledger import connection
 from worker.ledger.connection import connect
 from worker.local.embedded import EmbeddedRedis
+from worker.simulator import Simulator
 
 if TYPE_CHECKING:
     from tests.support.otlp import Collector
@@ -133,6 +135,20 @@ def site(redis_url: str, tmp_path: Path) -> Iterator[Site]:
     """The HTTP side on an empty Redis."""
     one = Site(redis_url, tmp_path / "tokens.toml")
     with one.client:
+        yield one
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """A MetaStudio of this process, without jobs."""
+    with Simulator() as app:
+        yield app
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """An endpoint for webhooks."""
+    with Receiver() as one:
         yield one
 
 

@@ -6,6 +6,8 @@ import base64
 import json
 import signal
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -83,7 +85,9 @@ def broker(tmp_path: Path) -> Any:
         yield server
 
 
-def test_messages_in_the_hands_of_a_worker_that_stops_go_back_when_the_ledger_is_away(broker: EmbeddedRedis) -> None:
+@contextmanager
+def in_an_outage(broker: EmbeddedRedis) -> Iterator[tuple[Fleet, Process, redis.Redis, list[str]]]:
+    """The ledger's Redis is away, and each thread of the one worker has a message."""
     jobs = [f"job-{n:02d}" for n in range(30)]
     with Fleet(settings={"ERASER_BROKER_URL": broker.url}) as fleet:
         fleet.plant(*jobs)
@@ -93,6 +97,11 @@ def test_messages_in_the_hands_of_a_worker_that_stops_go_back_when_the_ledger_is
         with Celery("somebody-elses", broker=broker.broker_url, set_as_current=False) as app:
             send(app, *jobs)
         fleet.wait(lambda: waiting(queue) <= len(jobs) - THREADS, "each thread of the worker has one")
+        yield fleet, worker, queue, jobs
+
+
+def test_messages_in_the_hands_of_a_worker_that_stops_go_back_when_the_ledger_is_away(broker: EmbeddedRedis) -> None:
+    with in_an_outage(broker) as (fleet, worker, queue, jobs):
         end(worker)
         assert waiting(queue) == len(jobs), "not one of them is lost"
         fleet.start_redis()
@@ -103,15 +112,7 @@ def test_messages_in_the_hands_of_a_worker_that_stops_go_back_when_the_ledger_is
 
 
 def test_a_worker_that_is_killed_in_an_outage_of_the_ledger_has_given_its_messages_back(broker: EmbeddedRedis) -> None:
-    jobs = [f"job-{n:02d}" for n in range(30)]
-    with Fleet(settings={"ERASER_BROKER_URL": broker.url}) as fleet:
-        fleet.plant(*jobs)
-        (worker,) = fleet.start_workers(1)
-        fleet.kill_redis()
-        queue = connect(broker.url)
-        with Celery("somebody-elses", broker=broker.broker_url, set_as_current=False) as app:
-            send(app, *jobs)
-        fleet.wait(lambda: waiting(queue) <= len(jobs) - THREADS, "each thread of the worker has one")
+    with in_an_outage(broker) as (fleet, worker, queue, jobs):
         fleet.wait(lambda: waiting(queue) == len(jobs), "it gave all of them back, and takes no other")
         worker.kill()
         fleet.start_redis()

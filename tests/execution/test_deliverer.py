@@ -43,12 +43,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as one:
-        yield one
-
-
-@pytest.fixture
 def configured(command: Command, tmp_path: Path) -> Start:
     """A context with these tables in ERASER_CONFIG, and a short schedule."""
 

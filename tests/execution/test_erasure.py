@@ -53,6 +53,11 @@ class Estate(Shop):
             if not self.observer().work():
                 return
 
+    def delete(self, *jobs: str, **claim: Any) -> None:
+        """Jobs are asked for, and everything that is due is done."""
+        self.request(*jobs, **claim)
+        self.go()
+
     def observer(self) -> Observer:
         def lookups(project_id: str, kind: str, app_user: str | None) -> Lookups:
             view = View(self.key.fingerprint(), project_id, app_user, kind)
@@ -101,8 +106,7 @@ def estate(redis_url: str) -> Iterator[Estate]:
 
 def test_what_stays_is_found_and_said(estate: Estate) -> None:
     estate.simulator.add_avatar(JOB)
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     assert estate.ends(JOB) == "deleted"
     assert estate.verdict() == "pending"
     estate.to_the_end()
@@ -114,8 +118,7 @@ def test_what_stays_is_found_and_said(estate: Estate) -> None:
 @pytest.mark.parametrize("cascade", ["purge", "bin"])
 def test_what_the_service_takes_along_is_its_own_doing(estate: Estate, cascade: str) -> None:
     estate.simulator.add_avatar(JOB, cascade=cascade, voice=False)
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.to_the_end()
     if cascade == "bin":
         assert estate.verdict() == "pending"
@@ -128,8 +131,7 @@ def test_what_the_service_takes_along_is_its_own_doing(estate: Estate, cascade: 
 def test_what_is_to_go_is_deleted_in_its_order_and_looked_for_again(estate: Estate) -> None:
     estate.related = "delete"
     estate.simulator.add_avatar(JOB)
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.to_the_end()
     assert estate.verdict() == "whole_by_acknowledgement closed", estate.erasure()
     assert estate.parts() == {
@@ -144,8 +146,7 @@ def test_what_is_to_go_is_deleted_in_its_order_and_looked_for_again(estate: Esta
 
 def test_a_job_without_anything_is_whole_at_the_first_look(estate: Estate) -> None:
     estate.simulator.add_job(JOB)
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.later(66)
     assert estate.verdict() == "whole_by_acknowledgement closed"
 
@@ -160,8 +161,7 @@ def test_an_executor_with_nothing_to_do_says_that_somebody_is_to_look(estate: Es
 
 def test_leave_asks_nothing(estate: Estate) -> None:
     estate.simulator.add_avatar(JOB)
-    estate.request(JOB, related="leave")
-    estate.go()
+    estate.delete(JOB, related="leave")
     assert estate.calls() == [f"delete {JOB}"]
     assert estate.erasure() == {}
 
@@ -190,8 +190,7 @@ def closed(estate: Estate, related: str) -> None:
     estate.related = related
     cascade = {"cascade": "purge"} if related == "verify" else {}
     estate.simulator.add_avatar(JOB, voice=False, **cascade)
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.to_the_end()
     assert estate.verdict() == "whole_by_acknowledgement closed"
 

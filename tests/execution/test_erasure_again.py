@@ -18,15 +18,13 @@ WHOLE = "whole_by_acknowledgement closed"
 def deleted_once(estate: Estate) -> None:
     estate.related = "delete"
     estate.simulator.add_avatar(JOB, voice=False)
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.to_the_end()
     assert (estate.parts(), estate.verdict()) == ({"model_asset": "purged us"}, WHOLE)
 
 
 def again(estate: Estate) -> None:
-    estate.request(JOB, force=True)
-    estate.go()
+    estate.delete(JOB, force=True)
     estate.to_the_end()
 
 
@@ -87,8 +85,7 @@ def test_a_job_of_which_nobody_can_say_what_belongs_to_it_by_now_is_not_called_w
 def test_a_dead_letter_that_is_replayed_says_anew_what_belongs_to_it(estate: Estate) -> None:
     estate.simulator.add_avatar(JOB, voice=False)
     estate.simulator.fault("error", JOB, times=None)
-    estate.request(JOB, deadline_s=DAY_S)
-    estate.go()
+    estate.delete(JOB, deadline_s=DAY_S)
     shown = estate.calls().count(f"show {JOB}")
     estate.later(3600, 3600)
     assert estate.calls().count(f"show {JOB}") == shown == 1, "once a round"
@@ -107,8 +104,7 @@ def test_a_part_that_stays_away_when_its_job_is_there_again_was_seen_before(esta
     estate.simulator.set_library(tombstones=False)
     estate.related = "delete"
     estate.simulator.add_avatar(JOB, voice=False)
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.to_the_end()
     estate.simulator.add_job(JOB, asset_id=f"asset-{JOB}", project_id=DEMO_PROJECT)
     again(estate)
@@ -118,8 +114,7 @@ def test_a_part_that_stays_away_when_its_job_is_there_again_was_seen_before(esta
 def test_a_part_of_two_jobs_is_counted_once_for_each_however_often_they_are_asked_for(estate: Estate) -> None:
     estate.simulator.add_avatar(JOB, voice=False)
     estate.simulator.add_job("job-2", asset_id=f"asset-{JOB}", project_id=DEMO_PROJECT)
-    estate.request(JOB, "job-2")
-    estate.go()
+    estate.delete(JOB, "job-2")
     estate.simulator.add_avatar(JOB, voice=False)
     again(estate)
     assert estate.redis.hget(estate.ledger.prefix + "assets", f"asset-{JOB}") == b"* 2"
@@ -129,8 +124,7 @@ def test_a_look_that_was_under_way_meanwhile_counts_for_nothing(
     estate: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     estate.simulator.add_avatar(JOB, voice=False)
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.pass_time(66)
     looked, now = estate.ledger.lease_erasures()
     estate.simulator.add_avatar(JOB, asset_id="asset-2", voice=False)

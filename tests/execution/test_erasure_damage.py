@@ -25,8 +25,7 @@ def both_deleted(estate: Estate, *, shared: bool = False, **how: Any) -> None:
         estate.simulator.add_avatar(job, voice=False, **how)
     if shared:
         estate.simulator.add_job(OTHER, asset_id=f"asset-{JOB}", project_id=DEMO_PROJECT)
-    estate.request(JOB, OTHER)
-    estate.go()
+    estate.delete(JOB, OTHER)
     assert [estate.ends(job) for job in (JOB, OTHER)] == ["deleted", "deleted"]
 
 

@@ -16,8 +16,7 @@ def asked_for(estate: Estate) -> None:
     """The deletion of the asset waits to be taken."""
     estate.related = "delete"
     estate.simulator.add_avatar(JOB, voice=False, app_user_id="user-77")
-    estate.request(JOB, app_user="user-77")
-    estate.go()
+    estate.delete(JOB, app_user="user-77")
     estate.later(61)
     estate.pass_time(660)
     estate.observer().work()

@@ -78,8 +78,7 @@ def left_in(estate: Estate, account: str) -> dict[str, Any]:
 def test_an_erasure_goes_on_in_the_other_account(estate: Estate, when: str) -> None:
     estate.related = "delete"
     estate.simulator.add_avatar(JOB, app_user_id="user-77")
-    estate.request(JOB, app_user="user-77")
-    estate.go()
+    estate.delete(JOB, app_user="user-77")
     if when == "before the parts go":
         estate.later(66)
         estate.pass_time(601)
@@ -109,11 +108,9 @@ def test_an_erasure_goes_on_in_the_other_account(estate: Estate, when: str) -> N
 def test_what_was_left_behind_and_when_somebody_looks_next_is_the_same_in_the_other_account(estate: Estate) -> None:
     estate.simulator.add_avatar(JOB, voice=False)
     estate.simulator.add_avatar("job-2", voice=False)
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.to_the_end()
-    estate.request("job-2")
-    estate.go()
+    estate.delete("job-2")
     indexes = ("left", "erasures")
     before = [estate.redis.zrange(estate.ledger.prefix + index, 0, -1, withscores=True) for index in indexes]
     assert [len(each) for each in before] == [1, 1]  # type: ignore[arg-type]
@@ -124,8 +121,7 @@ def test_what_was_left_behind_and_when_somebody_looks_next_is_the_same_in_the_ot
 
 def test_a_look_that_ends_between_two_times_of_carrying_is_carried(estate: Estate) -> None:
     estate.simulator.add_avatar(JOB, voice=False)
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.later(66, 600)
     estate.pass_time(DAY_S)
     looked, now = estate.ledger.lease_erasures()
@@ -143,8 +139,7 @@ def test_a_look_that_ends_between_two_times_of_carrying_is_carried(estate: Estat
 )
 def test_what_changes_after_it_was_delivered_stays_for_the_next_time(estate: Estate, what: str) -> None:
     estate.simulator.add_avatar(JOB, voice=False)
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     job, source, left = Target(DEMO_PROJECT, JOB), estate.ledger, estate.ledger.prefix + "left"
     if what == "an index is repaired":
         estate.to_the_end()
@@ -177,8 +172,7 @@ def test_what_changes_after_it_was_delivered_stays_for_the_next_time(estate: Est
 
 def test_nothing_is_looked_at_while_it_is_carried_and_nobody_waits_behind_it(estate: Estate) -> None:
     estate.simulator.add_avatar(JOB, voice=False)
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.pass_time(66)
 
     def look() -> None:
@@ -194,8 +188,7 @@ def test_nothing_is_looked_at_while_it_is_carried_and_nobody_waits_behind_it(est
 
 def test_a_look_that_was_under_way_counts_for_nothing_though_the_project_came_back(estate: Estate) -> None:
     estate.simulator.add_avatar(JOB, voice=False)
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.pass_time(66)
     looked, now = estate.ledger.lease_erasures()
     observer = estate.observer()
@@ -209,8 +202,7 @@ def test_a_part_of_two_jobs_is_still_nobody_s_own_in_the_other_account(estate: E
     estate.related = "delete"
     estate.simulator.add_avatar(JOB, voice=False)
     estate.simulator.add_job("job-2", asset_id=f"asset-{JOB}", project_id=DEMO_PROJECT)
-    estate.request(JOB, "job-2")
-    estate.go()
+    estate.delete(JOB, "job-2")
     move(estate)
     assert set(left_in(estate, "default")) <= {"verdicts"}
     assert estate.redis.hgetall(estate.ledger.prefix + "assets") == {f"asset-{JOB}".encode(): b"* 2"}
@@ -222,8 +214,7 @@ def test_a_part_of_two_jobs_is_still_nobody_s_own_in_the_other_account(estate: E
 def test_what_was_shared_with_a_job_that_nobody_remembers_is_not_the_other_one_s_own_now(estate: Estate) -> None:
     estate.related = "delete"
     estate.simulator.add_avatar(JOB, voice=False)
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.redis.hset(estate.ledger.prefix + "assets", f"asset-{JOB}", "* 1")
     move(estate)
     assert estate.redis.hgetall(estate.ledger.prefix + "assets") == {f"asset-{JOB}".encode(): b"* 1"}

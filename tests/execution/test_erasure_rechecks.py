@@ -17,8 +17,7 @@ WHOLE = "whole_by_acknowledgement closed"
 def test_each_asset_that_came_back_is_found_among_a_hundred_and_thirty(estate: Estate) -> None:
     for job in JOBS:
         estate.simulator.add_avatar(job, voice=False, cascade="purge")
-    estate.request(*JOBS)
-    estate.go()
+    estate.delete(*JOBS)
     estate.to_the_end()
     assert {estate.verdict(job) for job in JOBS} == {WHOLE}
     for job in BACK:

@@ -27,8 +27,7 @@ GONE = ("purged", "absent_seen_before")
 def delete(estate: Estate, job: str = JOB, **how: Any) -> None:
     """Ask for the job and for what it leaves, and let the executors work."""
     estate.related = "delete"
-    estate.request(job, **how)
-    estate.go()
+    estate.delete(job, **how)
 
 
 def sent(estate: Estate, kind: str) -> dict[str, int]:
@@ -70,8 +69,7 @@ def test_a_list_that_ignores_the_filter_and_forgets_what_is_purged_proves_an_abs
         estate.simulator.add_asset(f"asset-of-others-{n}")
     estate.simulator.add_avatar(JOB, voice=False, cascade="purge" if related == "verify" else "none")
     estate.related = related
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.to_the_end()
     by = "service" if related == "verify" else "us"
     assert (estate.parts(), estate.verdict()) == ({"model_asset": f"absent_seen_before {by}"}, WHOLE)
@@ -82,8 +80,7 @@ def test_a_purged_asset_that_no_list_remembers_was_seen_before(estate: Estate, r
     estate.related = related
     estate.simulator.set_library(tombstones=False)
     estate.simulator.add_avatar(JOB, voice=False, cascade="purge" if related == "verify" else "none")
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.to_the_end()
     by = "service" if related == "verify" else "us"
     assert (estate.parts(), estate.verdict()) == ({"model_asset": f"absent_seen_before {by}"}, WHOLE)
@@ -113,8 +110,7 @@ def test_what_appears_only_after_the_delete_is_reported_and_not_touched(estate: 
 
 def test_an_unknown_state_is_present_and_its_text_is_not_kept(estate: Estate) -> None:
     estate.simulator.add_avatar(JOB, voice=False, asset_state="SOMETHING_NEW")
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.simulator.move_asset(ASSET, "Mrs Example, 13800000000")
     estate.to_the_end()
     assert (part(estate)["before"], part(estate)["after"]) == ("SOMETHING_NEW", "?")
@@ -187,8 +183,7 @@ def test_what_is_still_in_the_bin_on_day_nine_was_left_behind(estate: Estate, re
     estate.related = related
     estate.simulator.set_library(force_from_bin=False, bin_days=None)
     estate.simulator.add_avatar(JOB, voice=False, cascade="bin")
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.later(66, 600, 61, 61, 61, 61, DAY_S, 8 * DAY_S)
     assert related == "delete" or estate.verdict() == "pending"
     estate.later(DAY_S, DAY_S)
@@ -221,8 +216,7 @@ def test_a_bin_that_is_emptied_in_time_is_the_end(estate: Estate, tombstones: bo
 
 def test_what_somebody_restores_came_back_and_is_left_behind(estate: Estate) -> None:
     estate.simulator.add_avatar(JOB, voice=False, cascade="bin")
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.later(66, 600)
     assert estate.parts() == {"model_asset": "in_bin service"}
     estate.simulator.restore_asset(ASSET)
@@ -244,8 +238,7 @@ def test_what_somebody_restores_after_our_delete_is_not_deleted_a_second_time(es
 
 def test_what_was_frozen_in_the_bin_and_is_unfrozen_came_back(estate: Estate) -> None:
     estate.simulator.add_avatar(JOB, voice=False, cascade="bin")
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.later(66)
     estate.simulator.block_asset(ASSET)
     estate.later(600)
@@ -327,8 +320,7 @@ def test_a_second_job_that_names_an_asset_stops_its_deletion(estate: Estate) -> 
     estate.observer().work()
     assert deletion(estate) == "pending"
     estate.simulator.add_job("job-2", asset_id=ASSET, project_id=DEMO_PROJECT)
-    estate.request("job-2")
-    estate.go()
+    estate.delete("job-2")
     assert deletion(estate) == "dead not_ours"
     assert sent(estate, "asset") == {}
     estate.to_the_end()
@@ -422,8 +414,7 @@ def test_parts_are_looked_for_and_deleted_in_the_name_of_their_app_user(
 
 def test_what_a_key_cannot_see_is_not_called_absent(estate: Estate) -> None:
     estate.simulator.add_avatar(JOB, voice=False)
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.simulator.set_credential(DEMO_AK, DEMO_SK, sees_library=False)
     estate.to_the_end()
     assert (estate.parts(), estate.verdict()) == ({"model_asset": "not_visible"}, "unverifiable closed")
@@ -452,15 +443,13 @@ def test_a_delete_without_the_right_is_a_dead_letter_and_closes_nothing_else(est
     assert estate.parts() == {"model_asset": "refused", "voice_job": "absent_seen_before us", "voice_asset": "refused"}
     assert estate.verdict() == "incomplete closed"
     estate.simulator.add_job("job-9")
-    estate.request("job-9", related="leave")
-    estate.go()
+    estate.delete("job-9", related="leave")
     assert estate.ends("job-9") == "deleted"
 
 
 def test_a_429_of_a_look_stops_the_lookups_of_its_family_only(estate: Estate) -> None:
     estate.simulator.add_avatar(JOB)
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.simulator.fault("throttled", None, resource="asset", method="GET", times=1, retry_after_s=300)
     estate.later(66)
     assert estate.ledger.reserve_lookup(kind="model_asset") is None
@@ -489,8 +478,7 @@ def test_nothing_that_describes_a_person_is_kept(estate: Estate, caplog: pytest.
 def test_after_a_long_silence_two_looks_are_still_apart(estate: Estate) -> None:
     estate.simulator.set_library(tombstones=False)
     estate.simulator.add_avatar(JOB, voice=False, cascade="purge")
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.later(5 * DAY_S)
     assert (part(estate).get("absences"), estate.verdict()) == (1, "pending")
     estate.later(66)
@@ -499,8 +487,7 @@ def test_after_a_long_silence_two_looks_are_still_apart(estate: Estate) -> None:
 
 def test_what_never_answers_is_given_up_after_the_deadline(estate: Estate) -> None:
     estate.simulator.add_avatar(JOB, voice=False)
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.simulator.fault("error", None, resource="asset", method="GET", times=None)
     estate.later(66, 600, *[DAY_S] * 20)
     assert (estate.verdict(), estate.parts()) == ("pending", {"model_asset": "unknown"})
@@ -744,8 +731,7 @@ def test_parts_that_make_no_sense_are_put_aside_and_stop_nobody(estate: Estate, 
 
 def test_an_index_that_names_what_nobody_knows_stops_nobody(estate: Estate) -> None:
     estate.simulator.add_avatar(JOB, voice=False)
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.redis.zadd(estate.ledger.prefix + "erasures", {f"{DEMO_PROJECT}/ghost": 1, "no ref": 2})
     estate.to_the_end()
     assert estate.verdict() == "partial closed"
@@ -754,8 +740,7 @@ def test_an_index_that_names_what_nobody_knows_stops_nobody(estate: Estate) -> N
 
 def test_a_check_finds_an_erasure_that_stands_in_no_index(estate: Estate) -> None:
     estate.simulator.add_avatar(JOB, voice=False)
-    estate.request(JOB)
-    estate.go()
+    estate.delete(JOB)
     estate.redis.zrem(estate.ledger.prefix + "erasures", str(TARGET))
     check(estate.ledger, [TARGET], keys=True)
     estate.to_the_end()

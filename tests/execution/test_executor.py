@@ -207,12 +207,6 @@ class Shop:
 
 
 @pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    with Simulator() as app:
-        yield app
-
-
-@pytest.fixture
 def shop(simulator: Simulator, redis_url: str) -> Iterator[Shop]:
     shop = Shop(simulator, connect(redis_url))
     yield shop

@@ -19,8 +19,7 @@ NEXT = (66, 540, 3000, DAY_S - 3600, 7 * DAY_S)  # from look to look
 
 def begin(estate: Estate) -> None:
     assert estate.ledger.begin_experiment(Target(DEMO_PROJECT, JOB), SCHEDULE, by="ops-7", why="T-1") == "begun"
-    estate.request(JOB, related="verify")
-    estate.go()
+    estate.delete(JOB, related="verify")
 
 
 def record(estate: Estate) -> ExperimentRecord:
@@ -102,8 +101,7 @@ def test_answers_of_whoever_lost_the_lease_are_not_kept(estate: Estate) -> None:
 def test_what_somebody_else_has_us_delete_proves_nothing_about_metastudio(estate: Estate) -> None:
     estate.simulator.add_avatar(JOB, voice=False)
     assert estate.ledger.begin_experiment(Target(DEMO_PROJECT, JOB), SCHEDULE) == "begun"
-    estate.request(JOB, related="delete")
-    estate.go()
+    estate.delete(JOB, related="delete")
     estate.later(*NEXT)
     assert [call["kind"] for call in estate.simulator.calls() if call["method"] == "DELETE"] == ["job", "asset"]
     (part,) = facts(estate).parts

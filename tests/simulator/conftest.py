@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.support.caller import Caller
 from tests.support.library import LibraryCaller
 from worker.simulator import Simulator
-
-
-@pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    with Simulator() as app:
-        yield app
 
 
 @pytest.fixture

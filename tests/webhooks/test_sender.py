@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +28,6 @@ NEVER = (
     *("169.254.169.254", "fe80::1%eth0", "0.0.0.0", "::", "224.0.1.1", "ff02::1", "255.255.255.255"),
     *("::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"),
 )
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as one:
-        yield one
 
 
 def to(receiver: Receiver, folder: Path, url: str = "", **more: Any) -> Sender:

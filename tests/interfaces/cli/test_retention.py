@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,6 @@ from worker.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, Simulator
 
 POLICY = f'projects = ["{DEMO_PROJECT}"]\nstates = ["TRAIN_FAILED"]\nolder_than = "90d"\n'
 DAY = 86400.0
-
-
-@pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,6 @@ from tests.support.webhook_receiver import Receiver
 from worker.config.webhooks import EventType
 from worker.ledger import deliveries
 from worker.ledger.deliveries import Taken, Wanted
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as one:
-        yield one
 
 
 @pytest.fixture
