@@ -12,6 +12,7 @@ from kombu import Queue
 
 from tests.support.ledgers import Bench
 from worker.config.redis_urls import broker_form
+from worker.execution import wakeups
 from worker.execution.beat import Scheduler
 from worker.execution.wakeups import MOST, send_wakeup
 from worker.ledger.connection import connect
@@ -77,7 +78,21 @@ def app(redis_url: str) -> Iterator[Celery]:
         yield made
 
 
-def test_a_queue_from_which_nobody_takes_gets_no_more(app: Celery, bench: Bench) -> None:
+def test_a_queue_that_had_room_is_not_looked_at_again_at_once(
+    app: Celery, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeups, "ROOM_S", 3600.0)
+    bench.client.config_resetstat()
+    assert send_wakeup(app, "default", "1")
+    first = bench.client.info("commandstats")["cmdstat_llen"]["calls"]
+    assert send_wakeup(app, "default", "2")
+    assert bench.client.info("commandstats")["cmdstat_llen"]["calls"] == first
+
+
+def test_a_queue_from_which_nobody_takes_gets_no_more(
+    app: Celery, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeups, "ROOM_S", 0.0)
     assert send_wakeup(app, "default", "1")
     bench.client.lpush("eraser.wakeups", *["x"] * MOST)
     assert not send_wakeup(app, "default", "2"), "who works for the dispatcher hears it, not the broker"

@@ -171,7 +171,7 @@ def test_an_operation_is_done_once_however_redis_s_clock_jumps_between(bench: Be
     move = scripts.load("replay", clock=bench.ledger.clock)
     bench.request("a")
     bench.settle(bench.take(), "dead", cause="refused", used=True)
-    options = json.dumps({"why": "T-1", "deadline": 1e9, "gate": bench.ledger.gate_options})
+    options = json.dumps({"why": "T-1", "deadline": 1e9}) + "\n" + bench.ledger.gate_options
     first = move.run(bench.client, bench.p, "caller", 1, options, f"{PROJECT}/a")
     bench.settle(bench.take(), "dead", cause="refused", used=True)
     bench.jump(JUMP)

@@ -34,8 +34,8 @@ def next_lease(bench: Bench, settlement: Settlement | None) -> Lease:
 @pytest.mark.parametrize(
     ("interval_ms", "at_most"),  # without TIME
     [
-        (1.0, 25.5),  # one turn settles and leases
-        (100.0, 40.5),  # two turns: after a call somebody waits for the next slot
+        (1.0, 24.5),  # one turn settles and leases
+        (100.0, 39.5),  # two turns: after a call somebody waits for the next slot
     ],
 )
 def test_a_deletion_costs_no_more_commands_than_so_many(

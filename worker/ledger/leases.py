@@ -47,8 +47,10 @@ class Leases(AccountLedger):
         options |= {"policy_text": as_options(policy_text) if policy_text else None}
         options |= {"settle": settlement.as_options() if settlement else None}
         options |= {"tried": as_options(tried) if tried else None}
+        options["waited"], self._caller.waits = self._caller.waits or None, True  # it may, should no answer come
         started = elapsed()
         response = self.run_script("take", lean(options), keep_trying=until_recorded if settlement else None)
+        self._caller.waits = "wait" in response
         go, trial, now = response.get("go"), response.get("try"), {"redis_ms": response["now"], "taken": started}
         return TakeResult(
             lease=self._lease(go, token, now) if go else None,

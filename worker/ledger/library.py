@@ -27,6 +27,7 @@ _REFUSED = re.compile("['`\"]fcall['`\"]", re.IGNORECASE)
 _ANSWER = re.compile(r"^return once\(", re.MULTILINE)
 # KEYS, ARGV and K (the account's names of keys) are of the present call, and so is whatever `each_call` sets.
 _HEAD = """local KEYS, ARGV, K
+local IS_SCRIPT = false
 local resets, names_of = {}, {}
 local function each_call(reset) resets[#resets + 1] = reset end
 local function names(prefix)

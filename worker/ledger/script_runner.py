@@ -43,6 +43,7 @@ class _Caller(threading.local):
         self._pid = 0
         self._name = ""
         self._seq = 0
+        self.waits = False  # as an executor, as far as it knows (see `lua/take.lua`)
 
     def next(self) -> tuple[str, int]:
         """The caller's name and the operation's number.
@@ -148,7 +149,9 @@ class ScriptRunner:
         numbered = f"{seq} {self.endpoint or ''}".rstrip()
         run = self.confirmation.run if self.confirmation and name in CONFIRMED else self._unconfirmed
         salt = {"salt": secrets.token_urlsafe(16)}  # of the receipts that it writes (see `_receipt.lua`)
-        text = compact(options | salt | ({} if run == self._unconfirmed else {"confirmed": True}))
+        sent = options | salt | ({} if run == self._unconfirmed else {"confirmed": True})
+        gate = sent.pop("gate", None)  # it is text, and the same from move to move
+        text = compact(sent) + (f"\n{gate}" if gate else "")
         names = [ref if isinstance(ref, bytes) else str(ref) for ref in refs]
         give_up = time.monotonic() + self.patience_s
         pause = 0.05

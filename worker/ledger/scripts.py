@@ -30,7 +30,8 @@ _NAME = re.compile(rf"\b(?:F\.(\w+)|K\.(\w+)|E\.(\w+)|({_TABLE}))\b")
 # What workers run all the time. All of them drain: they run when Redis is full, too.
 AS_FUNCTIONS = frozenset({"take", "confirm", "due_wakeup", "rescue"})
 # The names of the account's keys, and what is of one call: a script's state is, whole; see `Library` for functions.
-HEAD = """local function each_call(reset) reset() end
+HEAD = """local IS_SCRIPT = true
+local function each_call(reset) reset() end
 local K = setmetatable({}, { __index = function(names, name)
   names[name] = KEYS[1] .. name
   return names[name]

@@ -16,8 +16,8 @@
 -- cfg: kinds (of other targets than jobs: kind, family, interval, look_family, look_interval), interval (ms between
 --      calls at the full rate), look_interval, max_calls, outage_after (jobs), outage_pause (ms),
 --      outage_pause_max, misconfigured_pause, misconfigured_pause_max, key_pause, block_pause, lease
-local gate, gate_dirty, gate_gone
-each_call(function() gate, gate_dirty, gate_gone = nil, {}, {} end)
+local gate, gate_numbers, gate_dirty, gate_gone
+each_call(function() gate, gate_numbers, gate_dirty, gate_gone = nil, {}, {}, {} end)
 
 local function read_gate()
   if gate then return gate end
@@ -28,18 +28,22 @@ local function read_gate()
 end
 
 local function num(name, default)
+  local found = gate_numbers[name]
+  if found then return found end
   local stored = read_gate()[name]
-  local found = number(stored)
+  found = number(stored)
   if stored and not found then
     damage('gate ' .. name, 'it was no number', stored)
     redis.call('HDEL', K.gate, name)
     gate[name] = nil
   end
+  gate_numbers[name] = found
   return found or default
 end
 
 local function put(name, value)
   read_gate()[name] = value
+  gate_numbers[name] = number(value)
   gate_dirty[name] = value
   gate_gone[name] = nil
 end
@@ -47,7 +51,7 @@ end
 local function drop(...)
   for _, name in ipairs({ ... }) do
     if read_gate()[name] then
-      gate[name] = nil
+      gate[name], gate_numbers[name] = nil, nil
       gate_dirty[name] = nil
       gate_gone[name] = true
     end
@@ -81,7 +85,7 @@ end
 
 -- MetaStudio limits families of calls, and may refuse one and not the others. What the gate keeps of the jobs' family
 -- has plain names; every other one has its own pace, failures and closure, as `<name>:<family>` and `family <family>`.
-local function own(cfg, name) return name .. (cfg.own or '') end
+local function own(cfg, name) return cfg.own and name .. cfg.own or name end
 local ACCOUNT, other_kinds, kinds_now = { 'account' }, nil, nil
 each_call(function() other_kinds, kinds_now = nil, nil end)
 

@@ -15,11 +15,12 @@
 -- address and no version is of version 1.
 --include _outbox
 local options
-local knobs, kinds_of_knobs = {}, 0  -- of gates (options.gate), by their text: it is the same from call to call
+local knobs, kinds_of_knobs = {}, 0  -- of gates, by their text, a line behind the options: the same from call to call
 each_call(function()
-  options = cjson.decode(ARGV[3])
-  local text = options.gate
-  if not text then return end
+  local line = string.find(ARGV[3], '\n', 1, true)
+  options = cjson.decode(line and string.sub(ARGV[3], 1, line - 1) or ARGV[3])
+  if not line then return end
+  local text = string.sub(ARGV[3], line + 1)
   if not knobs[text] then
     if kinds_of_knobs == 20 then knobs, kinds_of_knobs = {}, 0 end
     knobs[text], kinds_of_knobs = cjson.decode(text), kinds_of_knobs + 1

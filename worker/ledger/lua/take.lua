@@ -5,7 +5,8 @@
 --            options: worker, token, key (the credential's fingerprint), want, wakeup, policy_text (see _policy_texts.lua),
 --            strays (projects, see _places.lua), related (what is done about what a job leaves behind, where its
 --            request does not say), settle (see _settle.lua), gate (see _gate.lua),
---            tried (what the list that this executor asked for taught: name, kind, project, signal; see _breaker.lua)
+--            tried (what the list that this executor asked for taught: name, kind, project, signal; see _breaker.lua),
+--            waited: it may have been answered `wait`
 --   returns  {"now", "settled", and one of
 --             "go": {ref, round, used, calls, …, "probe"},    leased for gate.lease ms under the token;
 --                   ahead_s: until its slot; call_seq: the call's number; owner_lookup: look up the app user first;
@@ -17,7 +18,7 @@
 --             reserved "none": true,                                    nothing to do: the executor ends
 --             "erasures": true where what jobs left behind is to be looked for,
 --             "next": ms since 1970 when somebody should look again, "wakeup": its number}
---   It begins with ZREM, so that it still runs when Redis is full: what drains must go on.
+--include _drains
 --include _once
 --include _claims
 --include _policy_texts
@@ -155,7 +156,7 @@ end
 
 return once(function(now)
   local executor = ARGV[1]
-  redis.call('ZREM', K.waiting_executors, executor)
+  if options.waited then redis.call('ZREM', K.waiting_executors, executor) end
   keep_time()
   if options.wakeup then wakeup_arrived(now, options.wakeup) end
   local answer = {}
