@@ -18,7 +18,7 @@ import redis
 from kombu import Connection
 
 from tests.support.waiting import PATIENCE_S, wait_until
-from worker.config.data_directory import default_directory, find_running
+from worker.config.data_directory import default_directory, find_running, why_silent
 from worker.ledger.connection import connect
 from worker.local import embedded
 from worker.local.embedded import EmbeddedRedis
@@ -163,6 +163,22 @@ def test_data_can_be_read_by_another_server(other: str, directory: Path) -> None
         ask(started.url, "BGREWRITEAOF")
     with EmbeddedRedis(directory, server=SERVERS[other]) as started:
         assert ask(started.url, "ZSCORE", "k", "v") in ("1", 1.0)
+
+
+def test_commands_name_the_server_that_hangs_under_a_running_up(directory: Path) -> None:
+    with EmbeddedRedis(directory) as server:
+        assert server.pid
+        assert why_silent(directory) is None, "no `eraser up` runs: it is a demo's, or a test's"
+        (directory / "up.lock").write_text(str(os.getpid()))
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            assert f"does not answer: end it by kill -9 {server.pid}" in (why_silent(directory) or "")
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+    (directory / "redis.pid").write_text("2147483647")
+    assert "does not answer: the next is started" in (why_silent(directory) or "")
+    (directory / "up.lock").write_text("2147483647")
+    assert why_silent(directory) is None
 
 
 def test_six_starters_at_once_make_one_server_and_it_outlives_them(server: Path, directory: Path) -> None:

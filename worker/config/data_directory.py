@@ -47,6 +47,26 @@ def find_running(directory: Path | None = None) -> str | None:
     return url_of(where) if ping(where) == "ready" else None
 
 
+def why_silent(directory: Path) -> str | None:
+    """What to do about an `eraser up` that runs on a directory while its Redis does not answer; None: none runs."""
+    up, server = text_of(directory / "up.lock"), text_of(directory / "redis.pid")
+    if not _lives(up):
+        return None
+    its = f"the Redis of `eraser up` on {directory}"
+    if ping(socket_of(directory)) == "loading":
+        return f"{its} is loading its data: try again in a moment"
+    end = f"end it by kill -9 {server}, and the next is started" if _lives(server) else "the next is started in seconds"
+    return f"{its} does not answer: {end} (log: {directory / 'redis.log'})"
+
+
+def _lives(pid: str | None) -> bool:
+    try:
+        os.kill(int(pid or ""), 0)
+    except (ValueError, OverflowError, OSError):
+        return False
+    return True
+
+
 def socket_of(directory: Path) -> Path:
     directory = directory.expanduser().absolute()
     elsewhere = text_of(directory / "redis.at")

@@ -17,7 +17,7 @@ import redis
 
 from worker.config.accounts import Account, default_rate
 from worker.config.clock import PROCESS, Clocks, elapsed
-from worker.config.data_directory import data_directory, find_running
+from worker.config.data_directory import data_directory, find_running, why_silent
 from worker.config.forks import when_forked
 from worker.config.settings import Settings
 from worker.ledger import scripts
@@ -97,11 +97,10 @@ class LedgerContext:
     @cached_property
     def redis_url(self) -> str:
         """The ledger's Redis: as set, or that of a running `eraser up` of this user."""
-        url = self.settings.redis_url or find_running(data_directory(self.settings.simulated))
+        url = self.settings.redis_url or find_running(data := data_directory(self.settings.simulated))
         if url is None:
-            raise Unreachable(
-                "no Redis: set ERASER_REDIS_URL, or start one on this machine with `eraser up` (or try `eraser demo`)"
-            )
+            start = "start one on this machine with `eraser up` (or try `eraser demo`)"
+            raise Unreachable(why_silent(data) or f"no Redis: set ERASER_REDIS_URL, or {start}")
         return url
 
     @property

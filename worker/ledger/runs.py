@@ -59,6 +59,11 @@ class Run:
     written: float | None = None  # when it was last written, while it goes on and no slot says so
     outcomes: dict[str, int] = field(default_factory=dict)  # ends of its deletions so far, by state
 
+    @property
+    def waiting(self) -> int:
+        """How many of its deletions have not ended."""
+        return max(0, self.requested - sum(self.outcomes.values()))
+
 
 _RUN = Shape(Run)
 

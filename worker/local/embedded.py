@@ -125,8 +125,8 @@ class EmbeddedRedis:
                 return
         pid = text_of(self.directory / "redis.pid") or "see redis.pid"
         raise Unreachable(
-            f"a server of an earlier start still uses {self.directory} and does not answer: "
-            f"look at {self.log}, and stop process {pid} before the next start"
+            f"stop process {pid} (kill -9) before the next start: this server of an earlier one still uses "
+            f"{self.directory} and does not answer; its log: {self.log}"
         )
 
     def _launch(self, alive: int) -> bool:

@@ -165,7 +165,8 @@ def steps(d: Deletion) -> tuple[Step, ...]:
     left = d.whole is not None and d.whole.verdict in LEFT
     in_bin = d.whole is not None and any(part.get("evidence") == PartEvidence.IN_BIN for part in d.whole.parts)
     erase, restore = [Step.RELATED_ERASE] * left, [Step.RELATED_RESTORE] * in_bin
-    return (*_STEPS.get(d.state, ()), *erase, *restore)
+    of_the_job = [step for step in _STEPS.get(d.state, ()) if step is not Step.RELEASE or not _of_a_user(d)]
+    return (*of_the_job, *erase, *restore)
 
 
 def next_steps(d: Deletion) -> Iterator[str]:
@@ -174,7 +175,15 @@ def next_steps(d: Deletion) -> Iterator[str]:
         reason = "" if step is Step.REQUEST else " --reason TICKET"
         yield f"{COMMANDS[step]} {d.ref.name} --project {d.ref.project_id}{reason}"
     if d.state is State.HELD:
+        if _of_a_user(d):  # whose id is stored as a hash only
+            yield f"{COMMANDS[Step.RELEASE]} --app-user U --reason TICKET"
         yield "eraser hold list"
+
+
+def _of_a_user(d: Deletion) -> bool:
+    """Whether the hold that stops it is an app user's, not the job's."""
+    held = max((event for event in d.events if event.name == "deletion.held"), key=lambda event: event.at, default=None)
+    return held is not None and held.fields.get("hold") != "job"
 
 
 def _attempt(a: Attempt) -> dict[str, Any]:

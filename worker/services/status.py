@@ -293,6 +293,7 @@ def all_well(view: Overview) -> str:
         return f"Nothing to do: {labels.count(view.at_work, 'worker')} at work, {message}."
     upcoming = [account.next_due_at for account in view.accounts if account.next_due_at is not None]
     if upcoming:
-        return f"Nothing to do: the next deletion is due in {span(max(0.0, min(upcoming) - view.now) / 1000)}."
+        soonest = span(max(0.0, min(upcoming) - view.now) / 1000)
+        return f"Nothing to do: the next deletion is due in {soonest} (eraser list --state pending)."
     held = states[State.HELD]
     return "Nothing is waiting and nothing is dead." + (f" {labels.count(held, 'deletion')} on hold." if held else "")

@@ -52,6 +52,9 @@ def test_an_app_user_is_held_by_a_hash(command: Command, undertaker: Undertaker)
     assert "u-7781" not in listed
     assert "app user #" in listed
     undertaker.ledger.take(worker="w1", key="k1")
+    shown = command("show", "job-1").out
+    assert "Next: eraser hold remove --app-user U --reason TICKET" in shown
+    assert "eraser hold remove job-1" not in shown, "this job itself is not on hold"
     removed = command("hold", "remove", "--app-user", "u-7781", "--reason", "closed")
     assert "1 deletion that it held goes on" in removed.out
     assert command("hold", "remove", "--app-user", "u-7781").code == 2, "a reason is needed"

@@ -197,9 +197,15 @@ def test_runs_show_past_and_next(eraser: Command, simulator: Simulator) -> None:
     assert "No run yet." in eraser("retention", "runs").out
     write(eraser, POLICY + 'schedule = "30 3 * * 0"\n')
     plant(simulator, 1)
-    eraser("retention", "run", "old", "--yes")
+    eraser("retention", "run", "old", "--yes", "--by", "ops-1")
     ended = eraser("retention", "runs")
     assert ended.code == 0
+    run = eraser("retention", "runs", "--json").json[0]["run"]
+    assert f"{run}  ops-1" in ended.out
+    stop = f"eraser cancel --run {run} --reason R"
+    assert f"1 deletion of {run} not ended. To stop: {stop}" in ended.out
+    assert eraser(*stop.split()[1:]).code == 0
+    assert stop not in eraser("retention", "runs").out
     assert "30 3 * * 0" in ended.out
     assert "03:30:00 UTC" in ended.out
     assert "beat was not seen yet" in ended.out

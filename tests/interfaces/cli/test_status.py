@@ -127,6 +127,7 @@ def test_what_is_due_later_is_told_with_its_time(command: Command, undertaker: U
     out = command("status").out
     assert "nothing is due; the next in 2 h" in out or "nothing is due; the next in 1 h 59 min" in out
     assert "the next deletion is due in" in out
+    assert "(eraser list --state pending)." in out
 
 
 def test_a_worker_unheard_for_30_s_is_silent(command: Command, undertaker: Undertaker) -> None:

@@ -8,7 +8,7 @@ import time
 
 import click
 
-from worker.config.data_directory import data_directory, find_running
+from worker.config.data_directory import data_directory, find_running, why_silent
 from worker.config.settings import Settings
 from worker.execution import health as beats
 from worker.interfaces.cli.printing import json_option, result, say
@@ -66,7 +66,8 @@ def _in_words(silent: dict[int, float], living: int, away: str | None, *, beat: 
 def _redis_away(settings: Settings) -> str | None:
     url = settings.redis_url or find_running(data_directory(settings.simulated))
     if url is None:
-        return "no Redis: ERASER_REDIS_URL is not set and no `eraser up` runs"
+        silent = why_silent(data_directory(settings.simulated))
+        return silent or "no Redis: ERASER_REDIS_URL is not set and no `eraser up` runs"
     try:
         require_redis(url, patience_s=PATIENCE_S)
     except Unreachable as error:

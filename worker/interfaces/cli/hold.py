@@ -105,7 +105,7 @@ def list_() -> None:
     def row(hold: tuple[str, Hold]) -> tuple[object, ...]:
         account, one = hold
         name, where = (one.ref.name, one.ref.project_id) if one.ref else _user(account, one.user)
-        until = absolute(one.until) if one.until else "removed"
+        until = absolute(one.until) if one.until else "it is removed"
         return name, where, one.by, relative(one.since, now), until, one.reason
 
     columns = ["WHAT", "WHERE", "BY", "SINCE", "UNTIL", "REASON"]

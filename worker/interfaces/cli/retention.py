@@ -104,11 +104,14 @@ def runs(limit: int) -> None:
     app = startup.enter(startup.load())
     past, following = retention_service.runs(app, limit), retention_service.upcoming(app)
     now = app.now().timestamp() * 1000
-    columns = ["RUN", "STARTED", "LISTED", "SELECTED", "REQUESTED", "RESULT SO FAR"]
+    columns = ["RUN", "BY", "STARTED", "LISTED", "SELECTED", "REQUESTED", "RESULT SO FAR"]
     listed(past, retention_service.run_json, columns, lambda run: _row(run, now), none="No run yet.")
     columns, to_json = ["POLICY", "NEXT", "SCHEDULE (UTC)"], retention_service.upcoming_json
     listed(following, to_json, columns, lambda each: _next_row(each, now), none=NO_POLICY)
     if not for_programs():
+        for one in (one for one in past if one.waiting):
+            stop = f"eraser cancel --run {one.id} --reason R"
+            say(f"{count(one.waiting, 'deletion')} of {one.id} not ended. To stop: {stop}")
         for alarm in retention_service.alarms(app):
             say(f"Beware: {alarm.why}   ({alarm.command})")
 
@@ -245,7 +248,15 @@ def _row(one: Run, now: float) -> tuple[object, ...]:
         ends = f"STOPPED: {one.stopped_by}"
     elif one.finished is None:
         ends = "not finished"
-    return one.id, relative(one.started, now), one.listed, one.selected, one.requested, ends or "none yet"
+    return (
+        one.id,
+        one.by or "schedule",
+        relative(one.started, now),
+        one.listed,
+        one.selected,
+        one.requested,
+        ends or "none yet",
+    )
 
 
 def _next_row(each: retention_service.Upcoming, now: float) -> tuple[object, ...]:
