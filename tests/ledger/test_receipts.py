@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from tests.support.ledgers import PROJECT, Bench
+from tests.support.schemas import why_not
 from worker.ledger.connection import connect
 from worker.ledger.receipts import PAGE, ReceiptEntry, Receipts
 from worker.ledger.schema.fields import Field
 from worker.model.target import Target
-from worker.receipts.receipt import FIELDS, expand
+from worker.receipts.receipt import FIELDS, expand, sealable
 
 
 @pytest.fixture
@@ -24,6 +25,8 @@ def bench(bench: Bench) -> Iterator[Bench]:
     assert [entry.n for entry in found] == list(range(1, len(found) + 1))
     assert len({frozenset(entry.fields) for entry in found}) <= 1
     assert not [entry for entry in found if "False" in entry.fields.values()]
+    lines = (sealable("default", entry) | {"prev": "0", "hash": "1"} for entry in found)
+    assert [wrong for line in lines for wrong in why_not("receipt", line)] == []
 
 
 def entries(bench: Bench) -> list[ReceiptEntry]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from tests.support import schemas
 from tests.support.dead_letters import PROJECT
 from tests.support.waiting import PATIENCE_S
 from worker.execution import app_context
@@ -44,7 +45,7 @@ class Ended:
 
 
 class Command:
-    """`command("status", "--json")`. Settings come from `environ` only; each call is a process of its own."""
+    """`command("status", "--json")`. Settings come from `environ` only; what it prints has to fit its schema."""
 
     def __init__(self, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.url = redis_url
@@ -68,6 +69,7 @@ class Command:
         result = CliRunner().invoke(eraser, list(args), input=input)
         if isinstance(result.exception, Exception):  # a fault of ours
             raise result.exception
+        schemas.check_printed(args, result.stdout, result.stderr, result.exit_code)
         return Ended(result.exit_code, result.stdout, result.stderr)
 
     def process(self, *args: str, input: str | None = None, timeout: float = 240, **environ: str) -> Ended:
@@ -82,4 +84,5 @@ class Command:
             timeout=timeout,
             check=False,
         )
+        schemas.check_printed(args, done.stdout, done.stderr, done.returncode)
         return Ended(done.returncode, done.stdout, done.stderr)

@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
+from tests.support import schemas
 from tests.support.dead_letters import PROJECT
 from worker.config.api_tokens import Scope, make, section
 from worker.config.token_file import TokenFile
@@ -51,7 +52,9 @@ class Site:
 
     def call(self, method: str, path: str, token: str | None = None, **more: Any) -> Any:
         headers = {"Authorization": f"Bearer {token or self.token}", **more.pop("headers", {})}
-        return self.client.request(method, path, headers=headers, **more)
+        response = self.client.request(method, path, headers=headers, **more)
+        schemas.check_answered(method, path, response)
+        return response
 
     def ask(self, *job_ids: str, token: str | None = None, headers: dict[str, str] | None = None, **fields: Any) -> Any:
         jobs = {"job_id": job_ids[0]} if len(job_ids) == 1 else {"job_ids": list(job_ids)}

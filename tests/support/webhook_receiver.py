@@ -17,6 +17,7 @@ from typing import Any, Self
 import trustme
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from tests.support.schemas import why_not
 from worker.webhooks.signing import new_secret
 
 
@@ -111,8 +112,12 @@ class Receiver:
         except WebhookVerificationError as error:
             self.wrong.append(f"{id}: {error}")
             return 401
+        message = json.loads(body)
+        if "data" in message and (wrong := why_not("webhook", message)):
+            self.wrong.append(f"{id}: {wrong}")
+            return 400
         if 200 <= self.status < 300:
-            self.messages.append({"id": id} | json.loads(body))
+            self.messages.append({"id": id} | message)
         return self.status
 
     @property

@@ -44,7 +44,7 @@ class Damaged:
 
     def as_json(self) -> dict[str, Any]:
         ref = self.ref
-        job = {"project_id": ref.project_id, **ref.as_json()} if ref else {}
+        job = {"project_id": ref.project_id, **ref.as_json()} if ref else dict.fromkeys(("project_id", "kind", "id"))
         return {"account": self.account, "name": self.name, **job, "why": self.why, "answer": self.response}
 
 

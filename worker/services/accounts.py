@@ -100,7 +100,8 @@ def plan_rebind(app: AppContext, account: str, endpoint: str) -> Rebound:
 def shown(account: str, endpoint: str, planned: Rebound) -> Plan:
     """The plan in words."""
     title = f"account {account} will belong to {endpoint}, instead of {planned.was or 'no address yet'}"
-    return Plan(title, {}, ["finished deletions stay as they are; the gate's state for the old address is reset"])
+    remark = "finished deletions stay as they are; the gate's state for the old address is reset"
+    return Plan(title, {}, [remark], {"account": account, "endpoint": endpoint, "was": planned.was})
 
 
 def rebind(app: AppContext, account: str, endpoint: str, planned: Rebound, approval: Approval) -> None:

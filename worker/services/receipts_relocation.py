@@ -12,7 +12,8 @@ from worker.services.act import Approval, Plan
 def plan(account: str, archived: Checkpoint) -> Plan:
     """What it would allow."""
     where = f"1 to {archived.n:,} are in another one: if it still exists, set ERASER_RECEIPTS_DIR to it"
-    return Plan(f"receipts of account {account} may leave Redis for any empty directory", {}, [where])
+    fields = {"account": account, "archived_n": archived.n}
+    return Plan(f"receipts of account {account} may leave Redis for any empty directory", {}, [where], fields)
 
 
 def relocate(app: AppContext, account: str, archived: Checkpoint, approval: Approval) -> None:

@@ -178,7 +178,8 @@ def plan(verb: str, done: str, selection: Selection) -> Plan:
     remarks += [f"skipped: {part.target.name} of job {job.name}: {why}" for job, part, why in left_out]
     remarks += [f"skipped: {one.target.name[:128]}: {one.text}" for one in selection.skipped()]
     skipped: list[dict[str, Any]] = [
-        {**job.as_json(), "part": part.part, "part_id": part.id, "skip_reason": why} for job, part, why in left_out
+        {"project_id": job.project_id, **job.as_json(), "part": part.part, "part_id": part.id, "skip_reason": why}
+        for job, part, why in left_out
     ]
     skipped += [{**one.about(), "part": None, "part_id": None, "skip_reason": one.text} for one in selection.skipped()]
     fields = {f"will_be_{done}": [{**part.target.as_json(), "project_id": part.project_id} for _, part in parts]}

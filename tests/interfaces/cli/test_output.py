@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -84,7 +85,8 @@ def test_a_full_disk_is_told_and_all_is_recorded(command: Command, undertaker: U
     assert known(undertaker) == MANY
     assert process.returncode == 1, "the output is incomplete, and a script has to know"
     assert f"Accepted {MANY:,} deletions".encode() in stderr
-    assert FULL.encode() in stderr
+    error = json.loads(stderr.splitlines()[-1])["error"]
+    assert (FULL in error["message"], error["exit_code"]) == (True, 1)
 
 
 def test_a_pipe_that_is_full_and_does_not_wait_is_waited_for(command: Command, ids: Path) -> None:

@@ -162,6 +162,13 @@ def test_over_the_cap_nothing_is_requested_and_the_way_is_told(eraser: Command, 
     assert action["run"].startswith("old-")
 
 
+def test_over_the_cap_the_plan_of_a_run_is_a_plan_and_nothing_else(eraser: Command, simulator: Simulator) -> None:
+    plant(simulator, 150)
+    ended = eraser("retention", "run", "old", "--plan")
+    assert (ended.code, "Over the cap" in ended.out, "Nothing was done" in ended.err) == (0, True, True)
+    assert "No run yet" in eraser("retention", "runs").out
+
+
 def test_a_run_can_be_withdrawn_whole(eraser: Command, simulator: Simulator) -> None:
     plant(simulator, 5)
     (run,) = eraser("retention", "run", "old", "--yes", "--json").json

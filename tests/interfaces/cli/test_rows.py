@@ -14,7 +14,7 @@ def test_no_cell_begins_as_a_formula_does(capsys: pytest.CaptureFixture[str]) ->
     texts = [f"{first}cmd()" for first in "=+-@＝＋－＠"]
     controls = [f"{first}=cmd()" for first in "\t\r\n"]
     plain = ["", "a=b", " b", "'c"]
-    assert rows.write(({"code": text, "round": -1} for text in (*texts, *controls, *plain)), "csv")
+    assert rows.write({"code": text, "round": -1} for text in (*texts, *controls, *plain))
     written = list(csv.DictReader(io.StringIO(capsys.readouterr().out, newline="")))
     assert [row["code"] for row in written] == [*(f"'{text}" for text in texts), *["·=cmd()"] * 3, *plain]
     assert {row["round"] for row in written} == {"-1"}

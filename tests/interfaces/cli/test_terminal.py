@@ -171,7 +171,7 @@ import gc, os, sys
 from worker.interfaces.cli.output import lasting
 from worker.interfaces.cli.terminal import prepare
 prepare()
-with lasting():
+with lasting(print):
     gc.collect()
     told = [os.fstat(stream.fileno()).st_rdev == os.stat(os.devnull).st_rdev for stream in (sys.stdout, sys.stderr)]
 with open(sys.argv[1], "w") as file:

@@ -102,7 +102,7 @@ _WRONG: dict[int, tuple[str, str]] = {
     403: ("Forbidden", "The token lacks the scope or the project; or a page of another site sent this."),
     404: ("Unknown", "Unknown address, project or deletion."),
     408: ("TooSlow", f"The body did not come within {BODY_S:.0f} s. Nothing was recorded."),
-    409: ("Conflict", "Too late to cancel: `result` says why. Or a request with this Idempotency-Key is in progress."),
+    409: ("Conflict", "Too late to cancel (`result`), the record is damaged, or the same request is in progress."),
     410: ("Gone", "The cursor is older than what is kept."),
     413: ("TooLarge", f"The body is longer than {BODY_LIMIT:,} bytes."),
     415: ("WrongContentType", "The Content-Type is not application/json."),
@@ -259,7 +259,7 @@ _PATHS: Data = {
         "get": {
             "operationId": "deletion",
             "summary": "One deletion with every call that was made. Scope `read`.",
-            "responses": {"200": _answer("The current state.", "Deletion"), **_wrong(*_ALL)},
+            "responses": {"200": _answer("The current state.", "Deletion"), **_wrong(409, *_ALL)},
         },
         "delete": {
             "operationId": "cancelDeletion",

@@ -37,7 +37,7 @@ _OTHERS: Data = {
     "limit": ({"type": "integer", "minimum": 1, "maximum": MOST, "default": 100}, "At most so many."),
     FEED: ({"type": "string"}, "Without filters: the cursor of the last answer. Empty: from the oldest receipt kept."),
 }
-_ONLY_SHOWN = ("attempts", "claims", "events", "inventory", "related")  # of one deletion
+_ONLY_SHOWN = ("archived", "attempts", "claims", "events", "inventory", "related")  # of one deletion
 
 
 def list_operation(schema: Data, wrong: Data) -> Data:

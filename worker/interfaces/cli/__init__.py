@@ -15,12 +15,12 @@ import click
 from worker import __version__
 from worker.config.environment import REASON_PATTERN, check_pattern
 from worker.config.personal import allow
-from worker.interfaces.cli.errors import tell
+from worker.interfaces.cli.errors import tell, wants_json
 from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.output import lasting
 from worker.interfaces.cli.terminal import colour, prepare
 from worker.ledger.schema.states import VERSION
-from worker.model.errors import SettingsError
+from worker.model.errors import EraserError, SettingsError
 
 COMMANDS = [
     *("demo", "up", "request", "list", "show", "status", "cancel", "pause", "resume", "hold", "retention", "dead"),
@@ -59,7 +59,7 @@ class _Lazy(CommandGroup):
         try:
             ended = super().main(words, *more, **extra | {"standalone_mode": False})
         except Exception as error:
-            code = tell(error, as_json="--json" in words)
+            code = tell(error, as_json=wants_json(words))
             if code is None:
                 raise
             sys.exit(code)
@@ -89,5 +89,5 @@ def main() -> None:
     4 Redis or MetaStudio unreachable, 5 accepted but not finished."""
     prepare()
     logging.getLogger().addHandler(logging.NullHandler())  # commands say in words what the log says to machines
-    with lasting():
+    with lasting(lambda lost: tell(EraserError(lost), as_json=wants_json(sys.argv[1:]))):
         eraser.main()

@@ -44,6 +44,7 @@ def show(target: str, project: str | None, form: str | None, to: Path | None) ->
         click.echo(content, nl=False)
         return
     _write_new(to, content)
+    result({"file": str(to)})
     key = " --key receipts.pub" if app.settings.receipt_key else ""  # the public half of the key that signed it
     note(f"Written to {to}. To verify it: eraser receipts verify {to}{key}")
 

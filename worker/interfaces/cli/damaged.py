@@ -10,6 +10,7 @@ from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.output import Reading
 from worker.interfaces.cli.printing import json_option, listed, result, say
 from worker.ledger.damage import Damaged
+from worker.model.errors import EraserError
 from worker.services import damage, pause
 from worker.services.act import Approval
 from worker.services.labels import count, plain
@@ -65,5 +66,4 @@ def discard(names: tuple[str, ...], account: str | None, approval: Approval) -> 
         result({"account": which, "name": name, "result": found})
         say(f"{name}: {'discarded' if found == 'dropped' else 'nothing with this name was set aside'}")
     if unknown:
-        click.echo(f"eraser: {count(unknown, 'name')} unknown; see: eraser damaged list", err=True)
-        raise SystemExit(1)
+        raise EraserError(f"{count(unknown, 'name')} unknown; see: eraser damaged list")

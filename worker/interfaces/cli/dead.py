@@ -79,7 +79,7 @@ def list_(output: str, limit: int | None, **fields: Any) -> None:
     wanted = filter_of(app, fields)
     found = (letter for letter in letters.letters(app) if wanted.passes(letter))
     if for_programs() or output != "table":
-        if not rows.write((_letter_json(letter, now) for letter in islice(found, limit)), output):
+        if not rows.write(_letter_json(letter, now) for letter in islice(found, limit)):
             note("No dead letter matches.")
     else:
         _letters_table(found, limit or ROWS, now, filtered=bool(wanted.words))

@@ -122,10 +122,10 @@ def _perform(here: Stage, screen: Screen, jobs: int, *, as_json: bool) -> bool:
         play.finish_leftovers()
         screen.still()
         facts = [*verdict.facts(here, parts), *leftovers.judge(here), cleanup.clean_up(here, screen)]
-    except EraserError as error:
+    except EraserError:
         screen.still()
-        console.print(f"\n[red]{error}[/]\nThe worker's last lines:", *here.worker_log(15), sep="\n  ", highlight=False)
-        return False
+        console.print("\nThe worker's last lines:", *here.worker_log(15), sep="\n  ", highlight=False)
+        raise
     finally:
         screen.still()
     console.print("\n[bold]By the simulator's own log[/]")

@@ -7,7 +7,9 @@ stdout has only results or a plan; the object is the last line of stderr,
 from __future__ import annotations
 
 import os
+import re
 import traceback
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -22,6 +24,12 @@ RENAMED = {  # old name of an option -> new name
 }
 ABORTED = 1
 FAULT = 1
+_JSON = re.compile(r"(^|\0)(--json|(-o\0?|--(output|format)[\0=])json)(\0|$)")
+
+
+def wants_json(words: Sequence[str]) -> bool:
+    """Whether a command is called with `--json` or `-o json`. It may be one that click cannot read."""
+    return _JSON.search("\0".join(words)) is not None
 
 
 def tell(error: Exception, *, as_json: bool) -> int | None:

@@ -9,9 +9,9 @@ import click
 from worker.config.durations import parse_schedule
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
-from worker.interfaces.cli.acting import acting, show, typed
+from worker.interfaces.cli.acting import acting, plan_option, show, typed
 from worker.interfaces.cli.printing import allow_project_option, for_programs, result, say, sum_up
-from worker.model.errors import UsageError
+from worker.model.errors import DryRun, UsageError
 from worker.model.target import Target
 from worker.rules.experiment import SCHEDULE
 from worker.services import experiment
@@ -25,6 +25,7 @@ from worker.services.request import known_project
 @allow_project_option
 @acting(
     click.option("--confirm", metavar="JOB_ID", help="The job's id once more: it is deleted."),
+    plan_option,
     click.option("--yes", is_flag=True, help="Not enough: --confirm has to name the job."),
     click.option("--looks", metavar="1m,10m", hidden=True, help="When to look, for tests."),
     click.option("--status", is_flag=True, help="What experiments have shown so far."),
@@ -63,6 +64,8 @@ def _begin(app: AppContext, job: Target, approval: Approval, confirm: str | None
     row = experiment.look(app, job)
     planned = experiment.plan(job, row, schedule)
     show(planned, approval)
+    if approval.only_plan:
+        raise DryRun(hint=f"{typed(click.get_current_context(), 'confirm')} --confirm {job.id}")
     if confirm is None and sys.stdin.isatty() and not for_programs():
         confirm = click.prompt("Type the job's id to delete it", default="", show_default=False)
     experiment.check_typed(job, confirm, again=typed(click.get_current_context(), "confirm"))

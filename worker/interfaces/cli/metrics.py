@@ -44,7 +44,7 @@ def metrics(serve: bool, host: str, port: int) -> None:
     startup.enter(app)
     if for_programs():
         for sample in (sample for family in numbers.families(app) for sample in family.samples):
-            result({"name": sample.name, "labels": sample.labels, "value": sample.value})
+            result({"name": sample.name, "labels": sample.labels, "value": +sample.value})  # not true, but 1
     else:
         click.echo(numbers.exposition(app)[1], nl=False)
 

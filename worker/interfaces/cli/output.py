@@ -12,7 +12,7 @@ import io
 import os
 import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
@@ -71,7 +71,7 @@ def ended() -> bool:
 
 
 @contextmanager
-def lasting() -> Iterator[None]:
+def lasting(report: Callable[[str], object]) -> Iterator[None]:
     """Inside, stdout and stderr never fail. At the end lost output is reported, and also in the exit code unless a
     reader left on purpose."""
     global _results
@@ -83,19 +83,19 @@ def lasting() -> Iterator[None]:
     except SystemExit as end:
         code = end.code
     if ended():
-        code = _report_lost(_results.ended if _results else None, code)
+        code = _report_lost(_results.ended if _results else None, code, report)
     with suppress(OSError):
         sys.stderr.flush()
     if code:
         sys.exit(code)  # type: ignore[arg-type]
 
 
-def _report_lost(why: OSError | None, code: object) -> object:
+def _report_lost(why: OSError | None, code: object, report: Callable[[str], object]) -> object:
     left = why is None or why.errno == errno.EPIPE
     if left and not code:
         return code
     reason = "its reader closed it" if left else why.strerror if why else ""
-    click.echo(f"eraser: {FULL}: {reason}", err=True)
+    report(f"{FULL}: {reason}")
     return code or 1
 
 

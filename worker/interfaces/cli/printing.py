@@ -43,11 +43,17 @@ def json_option(command: F) -> F:
 
 
 def _remember(context: click.Context, _: click.Parameter, value: bool) -> None:
-    context.meta[_JSON] = value
+    context.meta[_JSON] = value or for_programs()
+
+
+def remember_form(context: click.Context, _: click.Parameter, value: str) -> str:
+    """For the option `-o`: `json` is the same as `--json`."""
+    context.meta[_JSON] = value == "json" or for_programs()
+    return value
 
 
 def for_programs() -> bool:
-    """Whether the command was called with --json."""
+    """Whether the command was called with --json, or `-o json`."""
     context = click.get_current_context(silent=True)
     return context is not None and bool(context.meta.get(_JSON))
 

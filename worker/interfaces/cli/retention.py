@@ -80,10 +80,10 @@ def run(policy: str, cap: int | None, confirmed: tuple[str, ...], partial: bool,
     one = app.policies.named(policy)
     allowed = retention_service.cap_override(one, cap, confirmed)
     startup.enter(app)
-    made = _planned_or_why(app, one)
+    made = _planned(app, one) if approval.only_plan else _planned_or_why(app, one)
     if isinstance(made, Plan):
         _tell_plan(app, made, allowed)
-        if made.chosen and not made.over(allowed) and (partial or not made.problems):
+        if approval.only_plan or (made.chosen and not made.over(allowed) and (partial or not made.problems)):
             _ask(app, made, approval)
     begun = new_run(one, app.policies.account(one), app.now(), by=approval.by)
     swept = sweep(app, begun, lambda: _made(made), cap_override=allowed, partial=partial, why=approval.reason)

@@ -10,23 +10,27 @@ from typing import Any
 
 import click
 
-from worker.interfaces.cli.printing import for_programs, json_line
+from worker.interfaces.cli.printing import for_programs, json_line, remember_form
 from worker.services.labels import plain
 
 # how a formula may begin, by OWASP's page on CSV injection; spreadsheets in Chinese take full width, too
 FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 output_option = click.option(
-    "-o", "--output", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True
+    *("-o", "--output"),
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    callback=remember_form,
 )
 
 
-def write(found: Iterable[dict[str, Any]], output: str) -> bool:
-    """Write each as a line of JSON, with `--json` too, or of CSV. Returns whether there were any."""
+def write(found: Iterable[dict[str, Any]]) -> bool:
+    """Write each as a line of JSON or of CSV. Returns whether there were any."""
     rest = iter(found)
     if (first := next(rest, None)) is None:
         return False
-    if for_programs() or output == "json":
+    if for_programs():
         for one in chain([first], rest):
             json_line(one)
         return True
