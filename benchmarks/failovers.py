@@ -88,7 +88,7 @@ class Failovers:
         try:
             self.fleet.wait(lambda: self._calls() > 50, "work is under way")
             for kind in self.chance.sample(acts, len(acts)):
-                time.sleep(self.chance.uniform(0.3, 1.5))
+                time.sleep(NOTICED_S + self.chance.uniform(0.3, 1.5))  # what is lost, is lost by one of them
                 self._fail_over(kind)
         finally:
             self._enough.set()

@@ -278,8 +278,9 @@ class SentinelSet(_Set):
             what="the Sentinels know everything",
         )
         primary = self.primary()
-        replicas_up = lambda: primary.info().get("connected_slaves") == replicas  # noqa: E731
-        wait_until(replicas_up, what="every replica follows the primary")
+        links = lambda: [server.info().get("master_link_status") for server in self.servers if server is not primary]  # noqa: E731
+        wait_until(lambda: set(links()) <= {"up"}, what="every replica follows the primary, and has everything")
+        wait_until(lambda: primary.info().get("connected_slaves") == replicas, what="the primary knows them")
 
     def wait_for_another(self, old: Server) -> Server:
         """The primary that the Sentinels agree on after `old`, once it takes writes."""

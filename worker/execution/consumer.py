@@ -23,7 +23,8 @@ from worker.ledger.parking import ParkedKind
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 1, 3  # Celery's own pauses grow to half a minute, whatever the settings say
+FIRST_PAUSE_S, PAUSE_STEP_S, LONGEST_PAUSE_S = 0.2, 0.7, 3.0  # Celery's own grow to half a minute, whatever is set
+CALM_S = 10.0  # without a refusal: the next one is another outage's
 LOOKS_S = (0.005, 0.05)  # after a task has ended and its thread is free
 
 
@@ -31,7 +32,7 @@ class Consumer(TheirConsumer):
     """Without gossip and mingle: they cost a second at the start and a traceback when Redis becomes unreachable."""
 
     hub: Any  # Celery's; None if the pool has no event loop
-    _reported = False
+    _refused_at, _pause_s = float("-inf"), FIRST_PAUSE_S
     strategies: dict[str, Any]  # Celery's, by the name of the task
     task_consumer: Any  # Celery's
     connection_errors: tuple[type[BaseException], ...]  # Celery's: the errors that it survives
@@ -43,10 +44,9 @@ class Consumer(TheirConsumer):
         intake.attach(self)
 
     def ensure_connected(self, conn: Connection) -> Connection:
-        # the pauses cannot be set in any other way
-        conn.ensure_connection = partial(  # type: ignore[method-assign]
-            conn.ensure_connection, interval_start=FIRST_PAUSE_S, interval_step=1, interval_max=LONGEST_PAUSE_S
-        )
+        # the pauses cannot be set in any other way; kombu's annotations know no fractions
+        pauses: Any = {"interval_start": FIRST_PAUSE_S, "interval_step": PAUSE_STEP_S, "interval_max": LONGEST_PAUSE_S}
+        conn.ensure_connection = partial(conn.ensure_connection, **pauses)  # type: ignore[method-assign]
         return super().ensure_connected(conn)
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
@@ -59,13 +59,14 @@ class Consumer(TheirConsumer):
 
     def _refused(self, exc: Exception) -> bool:
         """Whether Redis answers but accepts nothing, not even a queue: logged once, and tried again after a pause."""
-        refused = isinstance(exc, ResponseError)
-        if refused:
-            if not self._reported:
-                log.warning("broker.refuses", extra={"error": str(exc)})
-            time.sleep(LONGEST_PAUSE_S if self._reported else FIRST_PAUSE_S)
-        self._reported = refused
-        return refused
+        if not isinstance(exc, ResponseError):
+            return False
+        if time.monotonic() - self._refused_at > CALM_S:
+            log.warning("broker.refuses", extra={"error": str(exc)})
+            self._pause_s = FIRST_PAUSE_S
+        time.sleep(self._pause_s)
+        self._refused_at, self._pause_s = time.monotonic(), min(self._pause_s + PAUSE_STEP_S, LONGEST_PAUSE_S)
+        return True
 
     @property
     def _lost_connection(self) -> tuple[type[BaseException], ...]:
