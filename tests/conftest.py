@@ -7,6 +7,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,11 +153,12 @@ def receiver() -> Iterator[Receiver]:
         yield one
 
 
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    """A receiver of traces and metrics."""
+@pytest.fixture(params=["straight", "through Rotel"])
+def collector(request: pytest.FixtureRequest) -> Iterator[Collector]:
+    """A receiver of traces and metrics; once more behind a collector that is not ours."""
     from tests.support.otlp import Collector  # it imports much that few tests need
 
     made = Collector()
-    yield made
+    with made.behind_rotel() if request.param == "through Rotel" else nullcontext():
+        yield made
     made.close()

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
 
 from tasks.deletion import delete
-from tests.execution.test_executor import Shop, shop, simulator  # noqa: F401 - fixtures
+from tests.execution.test_executor import Shop, shop  # noqa: F401 - a fixture
 from tests.metastudio.test_client import client_of, says, serve  # noqa: F401 - fixtures
 from tests.support.dead_letters import PROJECT
 from tests.support.http_site import Site

@@ -15,14 +15,14 @@ from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.sdk.trace import ReadableSpan
 
 from tasks import request_deletion
-from tests.execution.test_executor import Shop, shop, simulator  # noqa: F401 - fixtures
+from tests.execution.test_executor import Shop, shop  # noqa: F401 - a fixture
 from tests.support import ledgers
 from tests.support.command import Command
 from tests.support.dead_letters import PROJECT
 from tests.support.http_site import DELETIONS, Site
 from tests.support.ledgers import Bench
 from tests.support.otlp import PARENT, SPAN, TRACE, Collector, Spans, ids, traced
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, wait_until
 from worker.execution import app_context, logs, otel, tracing
 from worker.execution.app_context import AppContext
 from worker.ledger.keys import OURS
@@ -315,6 +315,7 @@ def test_a_signal_goes_where_an_endpoint_takes_it(given: dict[str, str], traces:
 def test_a_command_sends_its_span_before_it_ends(command: Command, collector: Collector) -> None:
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_METRICS_EXPORTER": "none", "TRACEPARENT": PARENT}
     assert command.process("request", "job-1", **environ).code == 0
+    wait_until(lambda: collector.named("eraser request"), what="it arrives")
     (span,) = collector.named("eraser request")
     assert (span.trace_id.hex(), span.parent_span_id.hex()) == (TRACE, SPAN)
 

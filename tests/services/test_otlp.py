@@ -77,5 +77,6 @@ def test_redis_that_is_away_is_one_metric(
     monkeypatch.setenv("OTEL_METRICS_EXPORTER", "")
     with _pushed(gone):
         pass
+    wait_until(lambda: collector.exports, what="it arrives")
     ((up,),) = collector.exports
     assert (up.name, up.gauge.data_points[0].as_double) == ("avatar_eraser_up", 0)

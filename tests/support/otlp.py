@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+import pytest
 from opentelemetry import propagate, trace
 from opentelemetry.instrumentation.redis import RedisInstrumentor
 from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
@@ -20,6 +24,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.util._once import Once
 
+from tests.support.ports import HOST, answers, free_ports
+from tests.support.waiting import wait_until
 from worker.execution import otel
 
 TRACE, SPAN = 32 * "a", 16 * "b"
@@ -104,6 +110,27 @@ class Collector:
 
     def named(self, name: str) -> list[Any]:
         return [span for span in list(self.spans) if span.name == name]
+
+    @contextmanager
+    def behind_rotel(self) -> Iterator[Collector]:
+        """What is sent to `url` goes through a program of others that knows nothing of ours: the collector Rotel."""
+        if (found := find_spec("rotel")) is None or found.origin is None:
+            pytest.skip("the collector Rotel is not installed: pip install rotel==0.0.1a15 (Linux, x86-64)")
+        http, grpc = free_ports(2)
+        program = Path(found.origin).with_name("rotel-agent")
+        words = {"otlp-http-endpoint": f"{HOST}:{http}", "otlp-grpc-endpoint": f"{HOST}:{grpc}", "exporter": "otlp"}
+        words |= {"otlp-exporter-endpoint": self.url, "otlp-exporter-protocol": "http"}
+        options = [f"--{name}={value}" for name, value in words.items()]
+        running = subprocess.Popen([program, "start", "--disable-batching", *options], stdout=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: answers(http) or running.poll() is not None, what="Rotel listens")
+            if running.poll() is not None:
+                pytest.skip("Rotel does not run here: it needs libpython3.11.so.1.0")
+            self.url = f"http://{HOST}:{http}"
+            yield self
+        finally:
+            running.kill()
+            running.wait()
 
     def close(self) -> None:
         self._server.shutdown()

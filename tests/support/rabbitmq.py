@@ -14,9 +14,9 @@ from typing import Self
 import pytest
 
 from tests.support import scratch
+from tests.support.ports import HOST, free_ports
 from tests.support.waiting import wait_until
 
-HOST = "127.0.0.1"
 START_S = 120.0
 _PROGRAMS = (Path("/usr/lib/rabbitmq/bin/rabbitmq-server"), Path("/opt/homebrew/opt/rabbitmq/sbin/rabbitmq-server"))
 
@@ -31,7 +31,7 @@ class RabbitMq:
             pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
         self._program = found
         self.directory = scratch.directory("rabbitmq-")
-        self.port, distribution, self._epmd = _free_ports(3)
+        self.port, distribution, self._epmd = free_ports(3)
         (self.directory / "rabbitmq.conf").write_text(f"listeners.tcp.1 = {HOST}:{self.port}\n")
         (self.directory / "plugins").write_text("[].\n")
         self._env = {
@@ -95,8 +95,3 @@ class RabbitMq:
         with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), 5):
             return True
         return False
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        return [stack.enter_context(socket.create_server((HOST, 0))).getsockname()[1] for _ in range(count)]
