@@ -2,8 +2,8 @@
 --   KEYS     the workers (see keys.py)
 --   ARGV     worker
 --   returns  Redis's time (ms)
+--include _time
 redis.call('ZREM', KEYS[1], '-')
-local t = redis.call('TIME')
-local now = t[1] * 1000 + t[2] / 1000
+local now = redis_time()
 redis.call('ZADD', KEYS[1], now, ARGV[1])
 return tostring(now)
