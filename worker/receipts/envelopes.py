@@ -11,8 +11,8 @@ import json
 import textwrap
 from typing import Any, Final
 
-from worker.model.target import Target
 from worker.receipts.canonical import canonical
+from worker.receipts.receipt import target_of
 from worker.receipts.signature import Signer
 
 STATEMENT: Final = "https://in-toto.io/Statement/v1"
@@ -25,8 +25,7 @@ _SSH_HASH: Final = b"sha512"
 
 def dsse(line: dict[str, Any], signer: Signer) -> str:
     """The envelope of one receipt, as one line of JSON."""
-    target = Target(line["project_id"], line["id"], line["kind"])
-    subject = {"name": str(target), "digest": {"sha256": line["hash"]}}
+    subject = {"name": str(target_of(line)), "digest": {"sha256": line["hash"]}}
     statement = {"_type": STATEMENT, "subject": [subject], "predicateType": PREDICATE, "predicate": line}
     payload = canonical(statement)
     signature = {"keyid": signer.fingerprint, "sig": _base64(signer.raw(_to_sign(payload)))}

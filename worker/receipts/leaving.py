@@ -20,9 +20,9 @@ from worker.ledger.deletions import Ledger
 from worker.ledger.receipts import Receipts
 from worker.model.moments import ms_of
 from worker.model.states import State
-from worker.model.target import Target
 from worker.receipts import lookup
 from worker.receipts.dayfiles import DayFiles, DayFileWrong, end_of, named, raw_lines
+from worker.receipts.receipt import target_of
 from worker.receipts.serialization import is_trailer
 
 BATCH = 200  # records in one script: a few ms of Redis
@@ -58,8 +58,7 @@ def let_records_leave(
 
 
 def _leaving(line: dict[str, Any]) -> Leaving:
-    target = Target(line["project_id"], line["id"], line["kind"])
-    return Leaving(target, line["n"], line["state"], ms_of(line["finished_at"]), line.get("erasure"))
+    return Leaving(target_of(line), line["n"], line["state"], ms_of(line["finished_at"]), line.get("erasure"))
 
 
 def _after(files: DayFiles, n: int, until: int) -> Iterator[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from worker.ledger.receipts import ReceiptEntry
 from worker.model.erasure import part_json
 from worker.model.moments import rfc3339
+from worker.model.target import Target
 from worker.receipts.commitments import COMMITTED, NAMES, OF_CLAIMS, committed
 
 VERSION: Final = 2  # of the schema, since which receipts have these fields (see docs/upgrading.md)
@@ -79,6 +80,11 @@ def sealable(account: str, entry: ReceiptEntry) -> dict[str, Any]:
         names: dict[str, Any] = json.loads(kept)
         return receipt | names
     return committed(receipt, f"{entry.fields['salt']} {entry.n}") if entry.version > 1 else receipt
+
+
+def target_of(line: dict[str, Any]) -> Target:
+    """What a receipt is about."""
+    return Target(line["project_id"], line["id"], line["kind"])
 
 
 def redacted_fields(entry: ReceiptEntry, line: dict[str, Any]) -> dict[str, str]:

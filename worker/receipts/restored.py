@@ -27,6 +27,7 @@ from worker.model.target import Target
 from worker.receipts.chain import linked
 from worker.receipts.dayfiles import DayFiles, end_of
 from worker.receipts.hold_record import HoldRecord
+from worker.receipts.receipt import target_of
 from worker.receipts.sealing import expanded, head_of
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,8 @@ def catch_up(ledger: Ledger, files: DayFiles, found: Behind) -> None:
     if not found.known:
         return
     withdrawn = _withdrawn(files.after(n))
-    for refs, withdraw in ((withdrawn, ledger.cancel), (_only(withdrawn, "discarded"), ledger.discard)):
+    discarded = [ref for ref, state in withdrawn.items() if state == "discarded"]
+    for refs, withdraw in ((withdrawn, ledger.cancel), (discarded, ledger.discard)):
         withdraw(refs, why="withdrawn before Redis was restored, as its receipt says", by=BY, action=action)
     day = files.next_day()
     fields = {"was": found.archived.id, "known_n": n, "known_id": found.known.id, "day": day}
@@ -110,12 +112,8 @@ def _withdrawn(lines: Iterator[dict[str, Any]]) -> dict[Target, str]:
     for line in lines:
         if line.get("event") in _LOOKS:
             continue
-        ref = Target(line["project_id"], line["id"], line["kind"])
+        ref = target_of(line)
         found.pop(ref, None)
         if line["state"] in _WITHDRAWN and line.get("event") is None:
             found[ref] = line["state"]
     return found
-
-
-def _only(withdrawn: dict[Target, str], state: str) -> list[Target]:
-    return [ref for ref, its in withdrawn.items() if its == state]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from worker.config.durations import format_duration
-from worker.metastudio.targets.avatar_job import JobRow, is_deletable
+from worker.metastudio.targets.avatar_job import AVATAR_JOB, JobRow
 from worker.model.ids import why_bad_id
 from worker.retention.policy import Policy
 
@@ -43,7 +43,7 @@ def reference_time(policy: Policy, row: JobRow) -> datetime | None:
 
 def mismatch(policy: Policy, row: JobRow, now: datetime) -> Mismatch | None:
     """Why the job does not match the policy; None: it does. Unknown values never match."""
-    if row.state not in policy.states or not is_deletable(row.state):
+    if row.state not in policy.states or not AVATAR_JOB.is_deletable(row.state):
         state = row.state if row.state.isascii() and row.state.isprintable() else "unreadable"
         return Mismatch(Reason.STATE, f"its state is {state[:40]}")
     since = reference_time(policy, row)

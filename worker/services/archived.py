@@ -14,6 +14,7 @@ from worker.model.moments import ms_of
 from worker.model.target import Target
 from worker.receipts import lookup
 from worker.receipts.dayfiles import DayFiles, DayFileWrong, named
+from worker.receipts.receipt import target_of
 
 NOT_KEPT: Final = "its calls and looks one by one, its deadline"
 _AS_NAMED: Final = (
@@ -50,7 +51,7 @@ def _found(app: AppContext, account: str, ref: Target, mark: Archived) -> Archiv
     files = DayFiles(app.receipts_dir, mark.account or account)
     try:
         filed = lookup.numbered(files, mark.receipt)
-        if (filed.line["project_id"], filed.line["kind"], filed.line["id"]) != (ref.project_id, ref.kind, ref.id):
+        if target_of(filed.line) != ref:
             raise DayFileWrong(f"{named(filed.path)}: receipt {mark.receipt:,} is another one's")
     except (DayFileWrong, OSError) as error:
         lost = "the archive was lost or damaged, or this is another directory than the workers'"

@@ -12,6 +12,7 @@ from worker.model.target import Target
 from worker.receipts import certificate, lookup
 from worker.receipts.dayfiles import DayFiles
 from worker.receipts.lookup import FiledReceipt
+from worker.receipts.receipt import target_of
 from worker.receipts.sealing import Broken, seal_all
 from worker.services.receipts_export import ALL, TRIES, Chain, signer
 from worker.services.show import UnknownJob
@@ -63,7 +64,7 @@ def _latest(app: AppContext, account: str, target: Target, since_ms: float) -> F
     for _ in range(TRIES):
         chain = Chain(app, account, since_ms=since_ms)
         try:
-            lines = [line for line in chain.in_redis() if _is_of(line, target)]
+            lines = [line for line in chain.in_redis() if target_of(line) == target]
         except Broken:
             if chain.receipts.progress().archived == chain.progress.archived:
                 raise
@@ -74,10 +75,6 @@ def _latest(app: AppContext, account: str, target: Target, since_ms: float) -> F
             return None
         return lookup.latest(DayFiles(app.receipts_dir, account), target, int(max(DAY_MS, since_ms) // DAY_MS) - 1)
     raise EraserError("receipts are being archived all the time; try again in a minute")
-
-
-def _is_of(line: dict[str, Any], target: Target) -> bool:
-    return (line["project_id"], line["kind"], line["id"]) == (target.project_id, target.kind, target.id)
 
 
 def _elsewhere(app: AppContext, target: Target) -> str:

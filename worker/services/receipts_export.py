@@ -19,6 +19,7 @@ from worker.model.states import State
 from worker.model.target import Target
 from worker.receipts import verify
 from worker.receipts.dayfiles import DayFiles, raw_lines, sync, write_file
+from worker.receipts.receipt import target_of
 from worker.receipts.sealing import Broken, head_of, seal_all, sealed_lines
 from worker.receipts.serialization import Form
 from worker.receipts.signature import Signer
@@ -47,8 +48,7 @@ class Wanted:
     def has(self, line: dict[str, Any]) -> bool:
         """Whether a receipt is of the run and the job."""
         runs = (line["run"], *(claim["run"] for claim in line["claims"]))
-        job = Target(line["project_id"], line["id"], line["kind"])
-        return (self.run is None or self.run in runs) and self.job in (None, job)
+        return (self.run is None or self.run in runs) and self.job in (None, target_of(line))
 
 
 EVERY = Wanted()

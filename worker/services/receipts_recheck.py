@@ -15,6 +15,7 @@ from worker.model.errors import Unreachable
 from worker.model.states import State
 from worker.model.target import Target
 from worker.receipts import recheck as looking
+from worker.receipts.receipt import target_of
 from worker.receipts.recheck import Recheck, RecheckResult
 from worker.receipts.sealing import seal_all
 from worker.rules.classify import Presence
@@ -51,7 +52,7 @@ def jobs(app: AppContext, account: str, *, since_ms: float, most: int | None) ->
     seal_all(app.ledger(account))
     latest: dict[Target, str] = {}
     for line in Chain(app, account, since_ms=since_ms).lines():
-        ref = Target(line["project_id"], line["id"], line["kind"])
+        ref = target_of(line)
         latest.pop(ref, None)
         latest[ref] = line["state"]
     over = [ref for ref, state in reversed(latest.items()) if state in ("deleted", "gone")]

@@ -20,7 +20,7 @@ from worker.model.errors import UsageError
 from worker.model.target import Target
 from worker.receipts import commitments, redaction
 from worker.receipts.dayfiles import DayFiles
-from worker.receipts.receipt import sealable
+from worker.receipts.receipt import sealable, target_of
 from worker.services.act import Approval, Plan, select
 from worker.services.labels import count
 
@@ -67,7 +67,7 @@ def find(app: AppContext, project: str, job_ids: Iterable[str], what: What) -> F
         raise UsageError(f"{bad[0].target.name[:64]!r}: {bad[0].text}")
     account = app.home_of(project)
     texts = _of_records(app, account, refs, what)
-    receipts = [line for line in _receipts(app, account) if _target(line) in refs]
+    receipts = [line for line in _receipts(app, account) if target_of(line) in refs]
     for line in receipts:
         texts |= {text for place, text in commitments.texts(line).items() if place.endswith(_PLACES[what])}
     texts -= {MARK, BY_ERASURE}
@@ -99,7 +99,7 @@ def redact(app: AppContext, found: Found, approval: Approval) -> Redacted:
     done.records = sum(result == MARK for _, result in results)
 
     def wanted(line: dict[str, Any], _: str, text: str) -> bool:
-        return text in found.texts and _target(line) in refs
+        return text in found.texts and target_of(line) in refs
 
     receipts = redaction.redact(ledger, app.receipts_dir, wanted)
     done.receipts, done.kept = receipts.in_redis + receipts.in_files, receipts.kept
@@ -128,10 +128,6 @@ def _receipts(app: AppContext, account: str) -> Iterable[dict[str, Any]]:
         yield from DayFiles(app.receipts_dir, account).lines(1)
     for entry in receipts.each(receipts.progress().archived.id):
         yield sealable(account, entry)
-
-
-def _target(line: dict[str, Any]) -> Target:
-    return Target(line["project_id"], line["id"], line["kind"])
 
 
 def _says(entry: AuditEntry, texts: Collection[str]) -> bool:

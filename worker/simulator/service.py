@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 
-from worker.metastudio.targets.avatar_job import is_deletable
+from worker.metastudio.targets.avatar_job import AVATAR_JOB
 from worker.simulator import agencies, iam, responses, views
 from worker.simulator.calls import Call
 from worker.simulator.faults import ORDINARY, TOKEN, Fault, OutageMode
@@ -166,7 +166,7 @@ class MetaStudio:
             return responses.CHOICES[behaviour.absent]
         if call.operation == "show":
             return Reply(200, responses.as_json(views.detail(job, now)))
-        if not is_deletable(job.state_at(now)):
+        if not AVATAR_JOB.is_deletable(job.state_at(now)):
             return responses.CHOICES[behaviour.not_deletable]
         store.delete(job)
         self.state.calls.effect(call)

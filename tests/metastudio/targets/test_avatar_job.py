@@ -7,7 +7,7 @@ import re
 import pytest
 from huaweicloudsdkmetastudio.v1.model.training_job_basic_info import TrainingJobBasicInfo
 
-from worker.metastudio.targets.avatar_job import DELETABLE, STATES, is_deletable
+from worker.metastudio.targets.avatar_job import AVATAR_JOB, DELETABLE, STATES
 
 
 def test_there_are_fifty_three_states() -> None:
@@ -34,12 +34,12 @@ def test_the_deletable_states_are_exactly_the_documented_eleven() -> None:
 
 @pytest.mark.parametrize("state", sorted(STATES))
 def test_a_state_is_deletable_if_it_is_one_of_the_eleven(state: str) -> None:
-    assert is_deletable(state) is (state in DELETABLE)
+    assert AVATAR_JOB.is_deletable(state) is (state in DELETABLE)
 
 
 @pytest.mark.parametrize("state", ["", "NEW_STATE", "job_success", "JOB_SUCCESS ", "DELETED"])
 def test_an_unknown_state_is_not_deletable(state: str) -> None:
-    assert not is_deletable(state)
+    assert not AVATAR_JOB.is_deletable(state)
 
 
 def test_the_official_sdk_documents_the_same_states() -> None:

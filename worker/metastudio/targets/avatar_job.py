@@ -87,4 +87,3 @@ AVATAR_JOB: Final = Adapter(
     reading=Family("job_read", {"cn-north-4": 20.0, "cn-east-3": 10.0, "ap-southeast-3": 10.0}),
     make_row=_row,
 )
-is_deletable: Final = AVATAR_JOB.is_deletable

@@ -25,9 +25,6 @@ class VoiceJobRow(Row):
     avatar_job_id: str | None = None  # `dhtms_job_id`: the avatar's training job that it belongs to
     asset_id: str | None = None  # the voice that it made
 
-    def related(self) -> dict[str, str | None]:
-        return {}
-
 
 def _row(common: dict[str, Any], job: dict[str, Any]) -> VoiceJobRow:
     return VoiceJobRow(
