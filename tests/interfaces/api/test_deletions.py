@@ -363,6 +363,8 @@ def test_a_key_whose_request_is_under_way_waits_and_one_that_failed_is_free(site
 def test_what_has_ended_is_told_once_and_in_order(site: Site, undertaker: Undertaker) -> None:
     undertaker.end("a", "b", to="deleted", claim={"app_user": "user-canary"})
     undertaker.end("letter", to="dead")
+    ended = site.app.redis_ms()
+    wait_until(lambda: site.app.redis_ms() >= ended + 1, what="the next millisecond: within one there is no order")
     undertaker.end("c", to="gone", evidence="seen_before", cause=None)
     first = site.call("GET", f"{DELETIONS}?limit=2").json()
     assert ([item["job_id"] for item in first["items"]], first["more"]) == (["a", "b"], True)
