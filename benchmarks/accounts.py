@@ -16,13 +16,14 @@ from typing import Any
 import click
 
 from benchmarks.gate import EARNEST, RATE
-from benchmarks.processes import cpu_s, rss
+from benchmarks.processes import commands_run, cpu_s, rss
 from tests.acceptance.fleet import Fleet, Process
 from worker.execution.app_context import AppContext
 from worker.ledger.types import DeletionRequest
 from worker.model.target import Target
 from worker.services.request import record
 
+REDIS_SHARE = 0.8  # of its core: what is left is for people, sweeps and failovers
 WARM_S = 10.0  # starts, first probes, connections
 _ACCOUNT = """
 [accounts.tenant-{n:03d}]
@@ -64,19 +65,25 @@ def busy(accounts: int, seconds: float) -> str:
             fleet.metastudio.fill(each, project=f"project-{n:03d}")
             list(record(app, (Target(f"project-{n:03d}", job) for job in jobs), DeletionRequest()))
         threads = accounts * 2 // 3 + 2
-        workers = start(fleet, env, 2, threads)
+        fleet.client.config_set("appendfsync", "everysec")
+        workers, redis_pid = start(fleet, env, 2, threads), fleet.redis_server.pid
+        assert redis_pid is not None
         fleet.wait(lambda: fleet.metastudio.stats()["effects"] > 0, "the first deletion")
         time.sleep(WARM_S)
         first, cpu, began = fleet.metastudio.stats(), [cpu_s(worker.pid) for worker in workers], time.monotonic()
+        redis_s, ran = cpu_s(redis_pid), commands_run(fleet)
         time.sleep(seconds)
         last, took = fleet.metastudio.stats(), time.monotonic() - began
         used = sum(cpu_s(worker.pid) for worker in workers) - sum(cpu)
+        redis_s, ran = cpu_s(redis_pid) - redis_s, commands_run(fleet) - ran
     done, responses = last["effects"] - first["effects"], last["total"] - first["total"]
     refused = int(last["by_status"].get("429", 0)) - int(first["by_status"].get("429", 0))
     return (
         f"{accounts} accounts at {RATE}/s, 2 workers of {threads} threads, {took:.0f} s: {done / took:.0f}/s, "
         f"{done / took / accounts / RATE:.1%} of the limits; {refused} of {responses} answers were 429 "
-        f"({refused / responses:.2%}); {used / took:.2f} cores in the workers"
+        f"({refused / responses:.2%}); {used / took:.2f} cores in the workers\n"
+        f"Redis: {redis_s / done * 1e6:.0f} us and {ran / done:.1f} commands a deletion: its one core, used at "
+        f"{REDIS_SHARE:.0%}, carries {REDIS_SHARE / (redis_s / done) / RATE:.0f} such accounts"
     )
 
 

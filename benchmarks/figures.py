@@ -12,7 +12,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from benchmarks.processes import cpu_s, rss
+from benchmarks.processes import commands_run, cpu_s, rss
 from tests.acceptance.fleet import Fleet
 from worker.config.accounts import DEFAULT
 from worker.ledger.archived import Leaving, bucket_of, key_of
@@ -83,6 +83,25 @@ def waiting(fleet: Fleet, count: int) -> Iterator[str]:
     finally:
         worker.kill()
         fleet.workers.remove(worker)
+
+
+def moves(fleet: Fleet, count: int) -> Iterator[str]:
+    """What Redis does for a deletion where nothing competes for its core's caches: a move at a time, and no HTTP."""
+    ledger = Ledger(fleet.client, DEFAULT, replace(fleet.ledger.policy, interval=0.001, max_calls=10**6))
+    fleet.client.flushall()
+    _delete(fleet, ledger, ids(BATCH))
+    jobs, redis_pid = [Target(DEMO_PROJECT, job) for job in ids(count)], fleet.redis_server.pid
+    assert redis_pid is not None
+    for start in range(0, count, BATCH):
+        ledger.request(jobs[start : start + BATCH], DeletionRequest(why="TICKET-4711"))
+    fleet.client.config_set("appendfsync", "everysec")
+    used, ran = cpu_s(redis_pid), commands_run(fleet)
+    _settle_all(ledger, fleet)
+    used, ran = cpu_s(redis_pid) - used, commands_run(fleet) - ran
+    each = f"{used / count * 1e6:.0f} us of Redis's CPU and {ran / count:.1f} commands each"
+    yield f"{count:,} leased and settled, a move at a time: {each}"
+    fleet.client.config_set("appendfsync", "always")
+    fleet.client.flushall()
 
 
 def final(fleet: Fleet, count: int) -> Iterator[str]:
@@ -205,6 +224,7 @@ def _run(fleet: Fleet, *words: str) -> str:
 FIGURES: dict[str, Callable[[Fleet, int], Iterator[str]]] = {
     "accepted": accepted,
     "waiting": waiting,
+    "moves": moves,
     "final": final,
     "archived": archived,
 }
