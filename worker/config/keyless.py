@@ -10,7 +10,6 @@ Nothing here is secret: what proves who we are is in a file that the platform wr
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -23,7 +22,7 @@ from worker.config.files import home, path_named
 from worker.config.logins import OF_A_KEY, given
 from worker.config.tables import Reader, one_of, path, text, text_checked
 from worker.config.toml import Place
-from worker.config.urls import check_endpoint, split_url, sts_endpoint_of
+from worker.config.urls import address_of, check_endpoint, split_url, sts_endpoint_of
 from worker.model.errors import SettingsError
 
 CREDENTIALS: Final = "ERASER_CREDENTIALS"
@@ -168,13 +167,11 @@ def _near_by(url: str, name: str) -> str:
     host = parts.hostname or ""
     if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
         raise SettingsError(name, f"expected http://ADDRESS/PATH or https://HOST/PATH; found {url[:100]!r}")
-    if parts.scheme == "http" and host != "localhost" and not _is_private(host):
+    if parts.scheme == "http" and not _is_near(host):
         raise SettingsError(name, f"plain http is for addresses of this host or its network only; found {url[:100]!r}")
     return url
 
 
-def _is_private(host: str) -> bool:
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return False
+def _is_near(host: str) -> bool:
+    address = address_of(host)
+    return host == "localhost" or (address is not None and not address.is_global)

@@ -85,7 +85,7 @@ def one_of(kind: type[StrEnum]) -> Reader:
     return reader(" or ".join(kind), lambda value: isinstance(value, str) and value in tuple(kind), kind)
 
 
-def texts(expected: str, check: Callable[[str], Any] = str, *, secret: bool = False) -> Reader:
+def texts(expected: str, check: Callable[[str], Any] = str, *, least: int = 1, secret: bool = False) -> Reader:
     """A list of texts, each once. check: what raises for one that is wrong."""
 
     def checked(values: list[str]) -> tuple[str, ...]:
@@ -93,19 +93,18 @@ def texts(expected: str, check: Callable[[str], Any] = str, *, secret: bool = Fa
             check(value)
         return tuple(dict.fromkeys(values))
 
-    return reader(expected, lambda value: bool(value) and is_list(value), checked, secret=secret)
+    return reader(expected, lambda value: is_list(value) and len(value) >= least, checked, secret=secret)
 
 
 def project_ids(expected: str = 'a list: {key} = ["…"]', *, least: int = 0) -> Reader:
     """A list of ids of projects, each once."""
 
-    def check(projects: list[str]) -> tuple[str, ...]:
-        for project in projects:
-            if why := why_bad_id(project, "project id"):
-                raise UsageError(why)
-        return tuple(dict.fromkeys(projects))
+    return texts(expected, _check_project, least=least)
 
-    return reader(expected, lambda value: is_list(value) and len(value) >= least, check)
+
+def _check_project(project: str) -> None:
+    if why := why_bad_id(project, "project id"):
+        raise UsageError(why)
 
 
 text: Final = reader(_TEXT, is_text, secret=True)

@@ -102,18 +102,18 @@ def origin_of(url: str) -> str:
 
 def is_loopback(host: str) -> bool:
     """Whether the name or address means this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    address = address_of(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
 
 
 def is_address(host: str) -> bool:
     """Whether it is an address, in its usual form, rather than a name."""
+    return address_of(host) is not None
+
+
+def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a host is in its usual form; None: it is a name."""
     try:
-        ipaddress.ip_address(host)
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
-    return True
+        return None
