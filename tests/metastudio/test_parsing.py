@@ -31,6 +31,15 @@ def job(**fields: Any) -> dict[str, Any]:
     return {"job_id": "j1", "state": "JOB_SUCCESS", **fields}
 
 
+def test_what_the_gateway_repeats_of_a_wrongly_signed_call_is_not_told_to_people() -> None:
+    refusal = "Incorrect IAM authentication information: verify aksk signature fail"
+    response = read(
+        {"error_code": "APIGW.0301", "error_msg": f"{refusal}, canonicalRequest:GET|/v1/p/jobs/||host:x"}, status=401
+    )
+    assert response.in_words() == f"401 APIGW.0301 {refusal}"
+    assert "canonicalRequest" in response.message, "but in the history it is"
+
+
 # --- errors -----------------------------------------------------------------------------------------------------
 
 

@@ -243,7 +243,7 @@ class Queries(AccountReader):
         messages = [one for one in found if one[0] in _WEIGHT and one[2].get("cause") and not one[2].get("quiet")]
         for scope, name, entry in sorted(messages, key=lambda one: (_WEIGHT.index(one[0]), one[1])):
             since, until = values.number(entry.get("since")), values.number(entry.get("until"))
-            facts = (entry.get(fact) for fact in ("target", "by", "why"))
+            facts = (entry.get(fact) for fact in ("target", "by", "why", "project"))
             yield Closure(scope, name or self.account, entry["cause"], since, until, *facts)
         throttled = number("throttled_until") or 0
         if throttled > now:

@@ -101,6 +101,7 @@ class Closure:
     target: str | None  # the job that closed it
     requested_by: str | None  # whoever asked for that, or paused it
     reason: str | None
+    project_id: str | None = None  # of that job, where it is known
 
 
 _QUOTA = Shape(Quota, family=None)
@@ -134,6 +135,11 @@ class Gate:
     def is_open(self) -> bool:
         """Whether calls may be made at all."""
         return self.gate in ("ok", "clock", "throttled")
+
+    @property
+    def shut(self) -> Closure | None:
+        """The closure that the gate's state is about, if it is not a project's."""
+        return next((one for one in self.closures if one.cause == self.gate and one.scope != "project"), None)
 
     def closes(self, target: Target) -> bool:
         """Whether the project alone is closed for targets of this kind."""

@@ -11,6 +11,7 @@ from worker.metastudio.targets.adapter import Row
 from worker.model.quota import Quota
 
 IAM: Final = "IAM"
+ECHO: Final = ", canonicalRequest:"  # what the gateway says after a wrong signature is only what it was sent
 
 
 class TransportFailure(StrEnum):
@@ -86,7 +87,9 @@ class Response:
         """On one line for people: status, code and message, or why there are none."""
         who = f"{self.issuer}: " if self.of_iam else ""
         parts = (
-            (self.status, self.code, self.message) if self.status else (f"no answer ({self.message or self.failure})",)
+            (self.status, self.code, (self.message or "").partition(ECHO)[0])
+            if self.status
+            else (f"no answer ({self.message or self.failure})",)
         )
         return who + " ".join(str(part) for part in parts if part)
 

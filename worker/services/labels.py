@@ -142,9 +142,10 @@ def part(stored: Mapping[str, Any]) -> str:
 
 
 def closure(one: Closure, now: float) -> str:
-    """`closed: misconfigured since 3 min (403 …) by job J, which R requested; next try in 50 s`."""
+    """`closed: credentials refused since 3 min (401 …) by job J of project P, which R requested; next try in 50 s`."""
     since = "" if one.since is None else f" since {span((now - one.since) / 1000)}"
-    by = f" by job {one.target}" if one.target else ""
+    where = f" of project {one.project_id}" if one.project_id and one.scope != "project" else ""
+    by = f" by job {one.target}{where}" if one.target else ""
     by += f", which {one.requested_by} requested" if one.target and one.requested_by else ""
     again = "" if one.until is None else f"; next try in {span(max(0.0, one.until - now) / 1000)}"
     return f"{GATES.get(one.cause, one.cause)}{since}{f' ({plain(one.reason)})' if one.reason else ''}{by}{again}"

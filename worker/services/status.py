@@ -259,7 +259,7 @@ def _closed(view: Overview) -> Iterator[Advice]:
     """What stops calls: since when, which job showed it, who requested that, and when it is tried again."""
     for gate in (account.gate for account in view.accounts):
         which = f" --account {gate.account}" if len(view.accounts) > 1 else ""
-        shut = next((one for one in gate.closures if one.cause == gate.gate and one.scope != "project"), None)
+        shut = gate.shut
         why = f"{gate.account} is {labels.closure(shut, view.now) if shut else labels.GATES.get(gate.gate, gate.gate)}"
         if gate.gate == "paused":
             yield Advice(why, f"eraser resume{which} --reason R", "gate")

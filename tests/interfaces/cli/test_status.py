@@ -15,7 +15,8 @@ from tests.support.command import Command
 from tests.support.dead_letters import Undertaker
 from tests.support.erasures import erased
 from worker.execution.app_context import AppContext
-from worker.interfaces.cli.status import follow
+from worker.interfaces.cli.printing import console
+from worker.interfaces.cli.status import follow, page
 from worker.ledger.keys import OURS
 from worker.ledger.records import Closure
 from worker.ledger.types import DeletionRequest, GateSignal, Settlement
@@ -94,6 +95,7 @@ def test_what_is_closed_is_told_with_whoever_closed_it(command: Command, underta
         "name": "not-ours",
         "cause": "misconfigured",
         "target": "job-7",
+        "project_id": "not-ours",
         "requested_by": "ticket-7",
     }
     beat(undertaker, "box:7:abc", 1)
@@ -173,12 +175,12 @@ def test_a_full_redis_is_told_before_dead_letters(command: Command, undertaker: 
 def test_what_stops_calls_comes_before_dead_letters_with_its_job_and_the_next_try(overview: Overview) -> None:
     account, now = overview.accounts[0], overview.now
     states = {**account.states, State.DEAD: 3, State.DELETED: 5}
-    shut = Closure("account", "default", "outage", now - 300_000, now + 12_000, "job-7", "ticket-7", "503")
+    shut = Closure("account", "default", "outage", now - 300_000, now + 12_000, "job-7", "ticket-7", "503", "p-7")
     gate = replace(account.gate, gate="outage", closures=(shut,))
     view = replace(overview, accounts=(replace(account, gate=gate, states=states, came_back=1, damaged=1),))
     first, *others = advice(view)
     assert first.why == (
-        "default is closed: MetaStudio outage since 5 min (503) by job job-7, which ticket-7 requested; "
+        "default is closed: MetaStudio outage since 5 min (503) by job job-7 of project p-7, which ticket-7 requested; "
         "next try in 12 s; it opens by itself"
     )
     assert [one.about for one in (first, *others)] == ["gate", "damage", "back", "dead"]
@@ -186,7 +188,19 @@ def test_what_stops_calls_comes_before_dead_letters_with_its_job_and_the_next_tr
     gate = replace(account.gate, gate="credentials", closures=(shut,))
     first, *_ = advice(replace(view, accounts=(replace(account, gate=gate, states=states),)))
     assert first.command == "eraser doctor"
-    assert "since 5 min (401) by job job-7, which ticket-7 requested; next try in 12 s" in first.why
+    assert "since 5 min (401) by job job-7 of project p-7, which ticket-7 requested; next try in 12 s" in first.why
+
+
+def test_what_stops_calls_is_told_once(overview: Overview) -> None:
+    account, now = overview.accounts[0], overview.now
+    key = Closure("key", "c05dd669", "credentials", now, now + 12_000, "job-7", "ticket-7", "401", "p-7")
+    project = Closure("project", "p-8", "misconfigured", now, now + 12_000, "job-8", "ticket-8", "403", "p-8")
+    gate = replace(account.gate, gate="credentials", closures=(key, project))
+    with (screen := console()).capture() as printed:
+        screen.print(page(replace(overview, accounts=(replace(account, gate=gate),))))
+    shown = " ".join(printed.get().split())
+    assert shown.count("by job job-7 of project p-7") == 1
+    assert shown.count("project p-8 of default is closed: misconfigured") == shown.count("by job job-8, which") == 1
 
 
 def test_an_outage_needs_nobody(overview: Overview) -> None:

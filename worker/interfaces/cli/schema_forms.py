@@ -149,7 +149,7 @@ PARTS: Mapping[str, str] = {  # objects within others
     "change": "fate after_s by_s",
     "claim": "requested_by reason run lane requested_at",
     "claim_in_receipt": "requested_by reason run policy",
-    "closure": "scope name cause since until target requested_by",
+    "closure": "scope name cause since until target project_id requested_by",
     "count_of_open": "pending running=whole held dead",
     "count_of_states": " ".join(f"{state}=whole" for state in State),
     "count_of_verdicts": " ".join(f"{verdict}=whole" for verdict in Verdict),

@@ -125,7 +125,7 @@ def _gates(view: Overview) -> RenderableType:
         Text(f"{one.scope} {one.name} of {account.gate.account} is {labels.closure(one, view.now)}", style="bold red")
         for account in view.accounts
         for one in account.gate.closures
-        if one.scope == "project" or one.target
+        if one is not account.gate.shut and (one.scope == "project" or one.target)  # that one is the first line of Next
     ]
     return Group(table, *closed)
 

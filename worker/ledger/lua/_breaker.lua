@@ -12,8 +12,14 @@
 local record_signal, tried, learnt_clock
 do
 
+-- By which job of which project, and who asked for that.
+local function shown_by(c, call)
+  c.project, c.target, c.by = project_of(call.ref), string.match(call.ref, '/(.+)'), call.by or nil
+  return c
+end
+
 local function closed_by(call, cause, signal, pause)
-  return { cause = cause, why = signal.why, pause = pause, target = string.match(call.ref, '/(.+)'), by = call.by or nil }
+  return shown_by({ cause = cause, why = signal.why, pause = pause }, call)
 end
 
 -- A DELETE of the project was allowed: those that were not are their jobs' own trouble.
@@ -105,8 +111,7 @@ local function refused(now, cfg, signal, call)
   local name = 'key ' .. signal.key
   local c = closure(name)
   if c and not c.by and call.by then
-    c.target, c.by = string.match(call.ref, '/(.+)'), call.by
-    write_closure(name, c)
+    write_closure(name, shown_by(c, call))
   end
 end
 

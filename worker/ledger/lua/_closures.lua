@@ -5,7 +5,7 @@
 --     since, until (when somebody may try it again), pause: ms; the pause doubles with each try that fails
 --     delete   true: only a DELETE that is answered opens it. listed: lists are answered, so that a DELETE may try
 --     quiet    true: calls are allowed, but one has to try first; people are not shown a closure
---     target, by    the job that closed it, and who asked for that
+--     target, project, by   the job that closed it, its project, and who asked for that
 --   probes     zset   those of them that are not quiet; score: when somebody may try
 local closures  -- as far as they were read
 each_call(function() closures = {} end)
@@ -49,7 +49,7 @@ local function close(now, name, c)
   if before and before.quiet then before = nil end
   c.since = before and before.since or tonumber(ms(now))
   c['until'] = tonumber(ms(now + c.pause))
-  if before then c.target, c.by = before.target, before.by
+  if before then c.target, c.project, c.by = before.target, before.project, before.by
   elseif not c.quiet then tell_closed(now, name, c) end
   write_closure(name, c)
 end
