@@ -142,6 +142,7 @@ class Failovers:
         elif kind == KILL:
             old.start()
         elif kind == PAUSED:
+            time.sleep(NOTICED_S)
             with old.client() as client:
                 client.client_unpause()
         self.servers.wait_until_complete()
