@@ -129,7 +129,7 @@ class Settings:
     webhooks_key: str | None = _setting(KEY, check_key, shown=lambda _: "set", show=False)
     config: Path | None = _setting(CONFIG, path_named)
     receipts_dir: Path | None = _setting(  # where receipts go when they leave Redis; None: they stay there
-        "ERASER_RECEIPTS_DIR", path_named, unset="not set here; workers without it leave them in Redis"
+        "ERASER_RECEIPTS_DIR", path_named, unset="that of eraser up, where it runs; other workers leave them in Redis"
     )
     receipt_key: Path | None = _setting(  # an Ed25519 private key that signs them
         "ERASER_RECEIPT_KEY_FILE", path_named, unset="not set: receipts are not signed"

@@ -17,6 +17,7 @@ from worker.model.errors import Unreachable, UsageError
 from worker.services import json_form, labels
 from worker.services.act import Approval, Plan
 
+SHOWN = 10  # reasons of a plan
 WHY = {
     ParkedKind.REFUSED: "parked: no worker could record them yet; a worker that can will take them",
     ParkedKind.FAULT: "parked after an internal error; they are tried again from time to time",
@@ -90,11 +91,16 @@ def _to_broker(message: dict[str, Any], queue: str) -> None:
         raise Unreachable(why) from None
 
 
-def plan(group: Group) -> Plan:
+def plan(app: AppContext, group: Group) -> Plan:
     """What a discard would do."""
     fields = {"group": group.name, "will_be_discarded": group.count}
     title = f"discard {labels.count(group.count, 'parked message')}: {group.name}"
-    return Plan(title, {group.why: group.count}, fields=fields)
+    whys = Counter({group.why: group.count})
+    if group.kind is ParkedKind.BAD:  # each producer has its own mistake, and no more than a thousand are kept
+        whys = Counter(one.why for _, one in parking(app).each(group.name))
+    shown = dict(whys.most_common(SHOWN))
+    others = whys.total() - sum(shown.values())
+    return Plan(title, shown | ({"for other reasons": others} if others else {}), fields=fields)
 
 
 def discard(app: AppContext, group: Group, approval: Approval) -> int:

@@ -26,7 +26,7 @@ from worker.services.project_moves import Stray
 from worker.services.redis_ping import no_writes
 from worker.services.replay import ReplayProgress
 from worker.services.times import span
-from worker.services.workers import WorkerStatus, workers
+from worker.services.workers import WorkerStatus, hanging, workers
 
 START = "celery -A worker worker"
 MISSED_S = 3 * BEAT_S  # seconds without a heartbeat: so many are not lost by accident
@@ -209,7 +209,8 @@ def advice(view: Overview) -> Iterator[Advice]:
     """The most urgent first; empty if all is well."""
     open_work = sum(view.every[state] for state in (State.PENDING, State.RUNNING))
     if open_work and not view.at_work:
-        yield Advice(f"{labels.count(open_work, 'deletion')} waiting, but no worker is running", START, "workers")
+        why = f"{labels.count(open_work, 'deletion')} waiting, but no worker is running{hanging(view.workers)}"
+        yield Advice(why, START, "workers")
     if view.no_writes:
         why = f"Redis takes no writes; everything waits until it does: {labels.plain(view.no_writes)[:80]}"
         yield Advice(why, "eraser doctor", "redis")

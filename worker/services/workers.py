@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from worker.execution.app_context import WORKER_TIMEOUT_S, AppContext
@@ -24,6 +25,12 @@ class WorkerStatus:
     @property
     def silent(self) -> bool:
         return self.heartbeat_age_s > WORKER_TIMEOUT_S
+
+
+def hanging(every: Iterable[WorkerStatus]) -> str:
+    """What to do about workers that are silent, after a semicolon; empty: none is."""
+    names = ", ".join(worker.worker for worker in every if worker.silent)
+    return f"; silent: {names} (host:process:…): if such a process still runs, it hangs: kill -9 it" if names else ""
 
 
 def workers(app: AppContext) -> tuple[float, tuple[WorkerStatus, ...]]:

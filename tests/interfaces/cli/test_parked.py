@@ -25,11 +25,11 @@ def parking(undertaker: Undertaker) -> Parking:
     return Parking(undertaker.redis)
 
 
-def park(parking: Parking, kind: ParkedKind, what: str, number: int = 1, *, raw: bool = True) -> None:
+def park(
+    parking: Parking, kind: ParkedKind, what: str, number: int = 1, *, raw: bool = True, why: str = "it cannot be"
+) -> None:
     for n in range(number):
-        message = Parked(
-            f"m-{n}", what, "it cannot be", 1_800_000_000_000.0, PROJECT, f"job-{n}", 1, RAW if raw else None
-        )
+        message = Parked(f"m-{n}", what, why, 1_800_000_000_000.0, PROJECT, f"job-{n}", 1, RAW if raw else None)
         parking.park(kind, what, message)
 
 
@@ -120,6 +120,13 @@ def test_what_would_only_come_back_or_is_not_there_cannot_be_sent(
     ended = command("parked", "send", f"{kind}:x", "--reason", "T-1", *more)
     assert ended.code == 2
     assert parking.groups()[0].count == 1
+
+
+def test_the_plan_of_a_discard_counts_each_reason(command: Command, parking: Parking) -> None:
+    park(parking, ParkedKind.BAD, "eraser.delete", 2, raw=False, why="no job id")
+    park(parking, ParkedKind.BAD, "eraser.delete", 3, raw=False, why="no project id")
+    shown = command("parked", "discard", "bad:eraser.delete", "--reason", "T-1", "--plan").out
+    assert ("2  no job id" in shown, "3  no project id" in shown) == (True, True)
 
 
 def test_discarding_shows_a_plan_first_and_more_than_a_hundred_need_their_number(

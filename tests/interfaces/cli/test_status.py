@@ -141,6 +141,16 @@ def test_a_worker_unheard_for_30_s_is_silent(command: Command, undertaker: Under
     assert re.search(r"silent for [1-9] min [0-9]+ s", command("status").out)
 
 
+def test_workers_that_hang_are_named_where_none_works(command: Command, undertaker: Undertaker) -> None:
+    undertaker.request("job-1")
+    beat(undertaker, "box:8:def", 100)
+    hangs = "silent: box:8:def (host:process:…): if such a process still runs, it hangs: kill -9 it"
+    assert f"no worker is running; {hangs}" in " ".join(command("status").out.split())
+    assert hangs in " ".join(command("doctor").out.split())
+    beat(undertaker, "box:9:abc", 1)
+    assert "hangs" not in command("status").out
+
+
 def test_it_ends_with_what_is_worth_typing(command: Command, undertaker: Undertaker) -> None:
     undertaker.end("dead-1")
     undertaker.request("job-1")

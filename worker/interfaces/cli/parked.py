@@ -83,7 +83,7 @@ def discard(group: str, approval: Approval) -> None:
     """
     app = startup.enter(startup.load())
     found = parked_messages.named(app, group)
-    show(parked_messages.plan(found), approval)
+    show(parked_messages.plan(app, found), approval)
     done = parked_messages.discard(app, found, approval)
     _end(group, "discarded", done, f"{count(done, 'message')} discarded.")
 

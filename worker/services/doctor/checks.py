@@ -29,6 +29,7 @@ from worker.services.doctor import (
 )
 from worker.services.doctor.check import Check, Level, clock_check, ok, warning, wrong
 from worker.services.redis_ping import require_redis
+from worker.services.workers import hanging
 
 SHOWN = 5  # of damaged entries
 SCHEMA = "schema version"
@@ -128,7 +129,7 @@ def _work(app: AppContext) -> Iterator[Check]:
         waits = view.every[State.PENDING]
         verdict = Level.WRONG if view.due else Level.WARNING
         found = f"none was seen in the last 30 s{also}" + (f", and {waits:,} wait" if waits else "")
-        yield Check("workers", verdict, found, f"start one: {status.START}")
+        yield Check("workers", verdict, found, f"start one: {status.START}{hanging(view.workers)}")
     if view.clocks:
         yield wrong("clocks of workers", view.clocks, "set the clocks of these machines by NTP")
     elif view.at_work:
