@@ -66,7 +66,8 @@ def _bound(message: RequestMessage | None, args: tuple[Any, ...], kwargs: dict[s
     try:
         inspect.signature(_requested).bind(message, *args, **kwargs)
     except TypeError as error:
-        raise UsageError(f"eraser.delete: {error}") from None
+        known = ", ".join([*inspect.signature(_requested).parameters][1:])
+        raise UsageError(f"eraser.delete: {error}; known: {known}") from None
     return _requested(message, *args, **kwargs)
 
 
@@ -78,6 +79,7 @@ def _requested(
     lane: str = "user",
     by: str | None = None,
     reason: str | None = None,
+    run: str | None = None,
     app_user: str | None = None,
     after: str | None = None,
     deadline: str | None = None,
@@ -87,10 +89,9 @@ def _requested(
 ) -> Accepted:
     """after, deadline: durations such as "24h". An ETA or countdown of the message counts as `after`, and is recorded
     now; a default deadline starts at that time."""
-    texts = {"project_id": project_id, "job_id": job_id, "lane": lane, "by": by, "reason": reason}
-    for name, value in (
-        texts | {"app_user": app_user, "after": after, "deadline": deadline, "related": related}
-    ).items():
+    texts = {"project_id": project_id, "job_id": job_id, "lane": lane, "by": by, "reason": reason, "run": run}
+    texts |= {"app_user": app_user, "after": after, "deadline": deadline, "related": related}
+    for name, value in texts.items():
         if not isinstance(value, str | None):
             raise UsageError(f"{name}: expected text; found a {type(value).__name__}")
     context = app_context()
@@ -100,8 +101,8 @@ def _requested(
         raise UsageError(f"it expired ({message.expires}) before it could start: nothing was recorded; send it again")
     after_s, wait_s = parse_duration(after) if after else 0.0, message.wait_s(now) if message else 0.0
     deadline_s = parse_duration(deadline) if deadline else context.settings.deadline + wait_s if wait_s else None
-    terms: RequestTerms = {"by": by, "reason": reason, "app_user": app_user, "force": force, "related": related}
-    terms |= {"after_s": max(after_s, wait_s), "deadline_s": deadline_s}
+    terms: RequestTerms = {"by": by, "reason": reason, "run": run, "app_user": app_user, "force": force}
+    terms |= {"related": related, "after_s": max(after_s, wait_s), "deadline_s": deadline_s}
     return request_deletion(job_id, project_id=project_id, lane=lane, allow_project=allow_project, **terms)
 
 

@@ -168,6 +168,15 @@ def test_the_first_protocol_is_read(here: Installation) -> None:
     assert here.fleet.state(later) is State.PENDING
 
 
+def test_a_run_is_named_and_an_unknown_argument_is_told_with_those_that_are_known(here: Installation) -> None:
+    job = here.job()
+    here.send(job, kwargs={"run": "cleanup-1"})
+    parked = here.parked("bad:eraser.delete", here.send(here.job(), kwargs={"name": "x"}))
+    assert "unexpected keyword argument 'name'; known: project_id, job_id, lane, by, reason, run," in parked.why
+    here.deleted(job)
+    assert here.fleet.show(job).run == "cleanup-1"
+
+
 def test_a_link_and_a_chain_go_on_once_it_is_recorded(here: Installation) -> None:
     linked, first, second = here.job(), here.job(), here.job()
     note = signature("shop.note", app=here.app, immutable=True, queue="celery.shop")

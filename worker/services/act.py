@@ -111,7 +111,8 @@ def select(project: str, job_ids: Iterable[str]) -> tuple[list[Target], list[Out
 def check_either(job_ids: Collection[str], other: str | None, name: str, *, jobs: str = "jobs", hint: str = "") -> None:
     """Either jobs or the other. Raises `UsageError`."""
     if bool(job_ids) == bool(other):
-        raise UsageError(f"give {jobs}, or {name}, not both{hint and ': '}{hint}")
+        both = ", not both" if job_ids else ""
+        raise UsageError(f"give {jobs}, or {name}{both}{hint and ': '}{hint}")
 
 
 def outcomes(results: Iterable[tuple[Target, str]], words: Words) -> list[Outcome]:

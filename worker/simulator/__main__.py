@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -97,7 +98,14 @@ def main(
         click.echo(f"Error: {problem}", err=True)
         raise SystemExit(problem.exit_code) from problem
     except OSError as problem:
-        raise click.ClickException(f"{problem}; choose another --port, or another file") from problem
+        raise click.ClickException(_why_not(problem, options["port"])) from problem
+
+
+def _why_not(problem: OSError, port: object) -> str:
+    """Why it does not start, and what to do."""
+    if problem.errno == errno.EADDRINUSE:
+        return f"another program has port {port}; name another --port, or 0 for any"
+    return str(problem)
 
 
 def _per_s(limits: Iterable[str]) -> dict[str, int]:

@@ -136,7 +136,7 @@ def test_a_run_without_anything_open_is_said_in_words(command: Command) -> None:
 def test_jobs_or_a_run_one_of_the_two(command: Command, args: list[str]) -> None:
     ended = command("cancel", *args, "--reason", "T-1")
     assert ended.code == 2
-    assert "not both: eraser cancel JOB_ID --reason TICKET" in ended.err
+    assert f"{', not both' if args else ''}: eraser cancel JOB_ID --reason TICKET" in ended.err
 
 
 def test_a_reason_is_needed(command: Command) -> None:

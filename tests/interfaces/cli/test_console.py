@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -166,7 +167,14 @@ def test_a_port_that_somebody_has_is_told(command: Command) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         refused = command("console", "--port", str(taken.getsockname()[1]))
     assert refused.code == 2
-    assert "cannot listen on 127.0.0.1" in refused.all
+    assert re.search(r"cannot listen on 127.0.0.1:\d+ \(Address already in use\): choose another", refused.all)
+
+
+def test_a_port_that_the_simulator_cannot_have_is_told(command: Command) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        refused = command("simulator", "--port", str(port := taken.getsockname()[1]))
+    assert refused.code == 1
+    assert refused.err == f"eraser: another program has port {port}; name another --port, or 0 for any\n"
 
 
 def test_a_wrong_setting_is_told_before_it_listens(command: Command) -> None:

@@ -69,6 +69,10 @@ def test_each_shell_gets_a_script_that_it_can_read(shell: str) -> None:
         subprocess.run([path, "-n"], input=made, text=True, check=True)
 
 
+def test_a_misspelt_command_is_told_with_the_nearest_one(command: Command) -> None:
+    assert command("requst").err.startswith("eraser: No such command 'requst' (did you mean request?)\n")
+
+
 def test_the_man_page_has_every_command_and_option() -> None:
     page = man.page().replace(r"\-", "-")
     assert page.startswith(".TH ERASER 1 ")

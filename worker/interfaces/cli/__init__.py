@@ -51,7 +51,7 @@ class _Lazy(CommandGroup):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            raise click.UsageError(error.message + nearest(args[0], COMMANDS), ctx) from None
+            raise click.UsageError(error.message.rstrip(".") + nearest(args[0], COMMANDS), ctx) from None
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> NoReturn:
         """Run a command and end the process. All errors are reported here; an internal error is raised."""

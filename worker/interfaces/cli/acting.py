@@ -28,7 +28,7 @@ by_option = click.option(
 )
 yes_option = click.option("--yes", is_flag=True, help="Execute the plan.")
 plan_option = click.option("--plan", "only_plan", is_flag=True, help="Show the plan only: exit 0, not 3.")
-max_option = click.option("--max", "most", type=click.IntRange(min=0), metavar="N", help="Confirm more than 100.")
+max_option = click.option("--max", "most", type=click.IntRange(min=0), metavar="N", help="At most N; needed above 100.")
 
 
 def acting(*more: Decorator, reason: bool = True, why: str = REASON, by: Decorator = by_option) -> Decorator:

@@ -25,7 +25,8 @@ PATIENCE_S = 2.0
 @click.option("--beat", is_flag=True, help="Celery's beat instead: 1 also when none runs on this machine.")
 @json_option
 def health(beat: bool) -> None:
-    """For probes. Exit 0: healthy. Exit 1: a worker of this machine runs but takes no work while Redis answers.
+    """Whether this machine's worker takes work, for probes. Exit 0: healthy. Exit 1: it runs but takes none while
+    Redis answers.
 
     If Redis is unreachable the worker is not at fault: exit 0, since a restart would not help.
 

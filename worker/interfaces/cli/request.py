@@ -90,7 +90,7 @@ class RequestCounts:
 )
 @click.option("--force", is_flag=True, help="Even if it is already deleted or gone.")
 @acting(max_option, reason=False)
-@click.option("--wait", metavar="60s", help="Wait for the result: exit 0 all deleted, 1 one is not, 5 unfinished.")
+@click.option("--wait", metavar="60s", help="Wait: exit 0 all deleted or gone, 1 one is not, 5 unfinished.")
 def request(
     job_ids: tuple[str, ...], from_file: str | None, wait: str | None, approval: Approval, **fields: Any
 ) -> None:

@@ -73,7 +73,10 @@ def _facts(d: Deletion, now: float, *, attempts: int) -> Iterator[tuple[str, obj
         yield "run", d.run
     if d.replay:
         yield "replay", d.replay
-    budget = f", {d.used} of {labels.count(attempts, 'attempt')} used" if d.state not in wait.WELL else ""
+    # the schedule of this shell is no other process's: of a dead letter, only what was used is sure
+    of = "" if d.state is State.DEAD else f"{d.used} of "
+    used = labels.count(d.used if d.state is State.DEAD else attempts, "attempt")
+    budget = f", {of}{used} used" if d.state not in wait.WELL else ""
     yield "round", f"{d.round}{budget}"
     if d.archived is not None:
         yield "archived", archived.in_words(d.archived)
