@@ -21,8 +21,10 @@ from tests.support.command import Command
 from tests.support.dead_letters import Undertaker
 from tests.support.http_site import Site
 from tests.support.ledgers import Bench
+from tests.support.left_behind import LeftBehind
 from tests.support.waiting import PATIENCE_S
 from tests.support.webhook_receiver import Receiver
+from worker.execution.app_context import AppContext
 from worker.ledger import connection
 from worker.ledger.connection import connect
 from worker.local.embedded import EmbeddedRedis
@@ -126,6 +128,12 @@ def command(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 
 @pytest.fixture
+def app(command: Command) -> AppContext:
+    """What `eraser` works with."""
+    return AppContext.load(command.environ)
+
+
+@pytest.fixture
 def undertaker(redis_url: str) -> Undertaker:
     """Makes deletions that have ended, on the same Redis."""
     return Undertaker(redis_url)
@@ -144,6 +152,12 @@ def simulator() -> Iterator[Simulator]:
     """A MetaStudio of this process, without jobs."""
     with Simulator() as app:
         yield app
+
+
+@pytest.fixture
+def left(command: Command, simulator: Simulator) -> LeftBehind:
+    """An installation whose jobs leave something behind."""
+    return LeftBehind(command, simulator)
 
 
 @pytest.fixture

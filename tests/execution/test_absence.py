@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,12 +17,9 @@ LAST = len(SCHEDULE.retry)
 
 
 @pytest.fixture
-def shop(client: redis.Redis) -> Iterator[Shop]:
-    with Simulator(jobs=50) as simulator:
-        shop = Shop(simulator, client)
-        shop.trust_the_key()
-        yield shop
-        shop.client.close()
+def shop(shop: Shop) -> Shop:
+    shop.simulator.fill(50)
+    return shop
 
 
 def blind(shop: Shop) -> None:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import redis
 
 from tests.execution.test_executor import LEASE_S, Shop
 from tests.support.copies import Copies
-from worker.simulator import Simulator
 
 JOB = "job-00001"
 A_MINUTE_S = 75.0  # after an absence it is looked up once more
 
 
 @pytest.fixture
-def shop(client: redis.Redis) -> Iterator[Shop]:
-    with Simulator(jobs=5) as simulator:
-        shop = Shop(simulator, client)
-        shop.trust_the_key()
-        shop.request(JOB)
-        yield shop
-        shop.client.close()
+def shop(shop: Shop) -> Shop:
+    shop.simulator.fill(5)
+    shop.request(JOB)
+    return shop
 
 
 @pytest.fixture

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import redis
 
 from tests.execution.test_executor import Shop
 from tests.execution.test_second_thoughts import Mind, deletes, holds, sweep
@@ -17,19 +16,15 @@ from tests.support.sleeping import sleeper
 from worker.ledger.replays import Replays, ReplayStage
 from worker.metastudio.response import Response, TransportFailure
 from worker.model.target import Target
-from worker.simulator import DEMO_PROJECT, Simulator
+from worker.simulator import DEMO_PROJECT
 
 JOB = Target(DEMO_PROJECT, "job-1")
 
 
 @pytest.fixture
-def shop(client: redis.Redis) -> Iterator[Shop]:
-    with Simulator() as simulator:
-        shop = Shop(simulator, client)
-        shop.trust_the_key()
-        simulator.add_job("job-1", app_user_id="u-1")
-        yield shop
-        shop.client.close()
+def shop(shop: Shop) -> Shop:
+    shop.simulator.add_job("job-1", app_user_id="u-1")
+    return shop
 
 
 # -- what comes while an executor looks

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import pytest
-import redis
 
 from tests.execution.test_executor import Shop
 from worker.ledger.holds import HoldList
@@ -15,16 +14,7 @@ from worker.ledger.types import PolicyText
 from worker.metastudio.targets.avatar_job import JobRow
 from worker.model.states import Lane
 from worker.model.target import Target
-from worker.simulator import DEMO_PROJECT, Simulator
-
-
-@pytest.fixture
-def shop(client: redis.Redis) -> Iterator[Shop]:
-    with Simulator() as simulator:
-        shop = Shop(simulator, client)
-        shop.trust_the_key()
-        yield shop
-        shop.client.close()
+from worker.simulator import DEMO_PROJECT
 
 
 def holds(shop: Shop) -> HoldList:

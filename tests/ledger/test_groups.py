@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import redis
 
 from tests.support.dead_letters import Undertaker
@@ -18,11 +17,6 @@ from worker.services import dead_letter_actions, dead_letters, throughput
 from worker.services.act import Approval
 from worker.services.dead_letter_actions import Verb
 from worker.services.dead_letters import group_of
-
-
-@pytest.fixture
-def app(redis_url: str) -> AppContext:
-    return AppContext.load({"ERASER_REDIS_URL": redis_url, "ERASER_REGION": "cn-north-4"})
 
 
 def test_groups_are_what_reading_every_letter_would_find(app: AppContext, undertaker: Undertaker) -> None:

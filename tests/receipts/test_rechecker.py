@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
+from tests.support.command import near
 from tests.support.dead_letters import PROJECT, Undertaker
 from worker.execution.app_context import AppContext
 from worker.ledger.rechecks import Rechecks
@@ -19,24 +18,14 @@ EVERY = 30 * 86400.0
 
 
 @pytest.fixture
-def metastudio() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        simulator.fill(3)
-        yield simulator
+def metastudio(simulator: Simulator) -> Simulator:
+    simulator.fill(3)
+    return simulator
 
 
 @pytest.fixture
 def app(redis_url: str, metastudio: Simulator) -> AppContext:
-    return AppContext.load(
-        {
-            "ERASER_REDIS_URL": redis_url,
-            "ERASER_ENDPOINT": metastudio.url,
-            "ERASER_RATE": "1000",
-            "HUAWEICLOUD_SDK_AK": metastudio.ak,
-            "HUAWEICLOUD_SDK_SK": metastudio.sk,
-            "HUAWEICLOUD_SDK_PROJECT_ID": PROJECT,
-        }
-    )
+    return AppContext.load({"ERASER_REDIS_URL": redis_url, **near(metastudio)})
 
 
 def one(app: AppContext) -> Rechecker:

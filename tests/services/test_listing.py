@@ -25,11 +25,6 @@ from worker.services.listing import ROWS, Listed
 DEAD = (State.DEAD,)
 
 
-@pytest.fixture
-def app(redis_url: str) -> AppContext:
-    return AppContext.load({"ERASER_REDIS_URL": redis_url, "ERASER_REGION": "cn-north-4"})
-
-
 def pages(app: AppContext, wanted: DeletionFilter) -> Iterator[Listed]:
     page = listing.page(app, wanted)
     yield page

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.dead_letters import PROJECT, Undertaker
+from tests.support.dead_letters import Undertaker
 from tests.support.otlp import Collector
 from tests.support.waiting import wait_until
 from worker.execution.app_context import AppContext
@@ -15,9 +15,9 @@ from worker.services import metrics
 
 
 @pytest.fixture
-def app(redis_url: str, undertaker: Undertaker) -> AppContext:
+def app(app: AppContext, undertaker: Undertaker) -> AppContext:
     undertaker.end("job-1", cause="server_error")
-    return AppContext.load({"ERASER_REDIS_URL": redis_url, "HUAWEICLOUD_SDK_PROJECT_ID": PROJECT})
+    return app
 
 
 def labels(point: Any) -> dict[str, str]:

@@ -69,11 +69,6 @@ def test_a_list_that_is_none_is_refused_with_what_was_expected(text: str) -> Non
 
 
 @pytest.fixture
-def app(redis_url: str) -> AppContext:
-    return AppContext.load({"ERASER_REDIS_URL": redis_url, "HUAWEICLOUD_SDK_PROJECT_ID": PROJECT})
-
-
-@pytest.fixture
 def python(app: AppContext, monkeypatch: pytest.MonkeyPatch) -> Any:
     """`tasks`, as code in our own image calls it; nothing listens at the broker."""
     monkeypatch.setattr(app_context, "_app_context", app)

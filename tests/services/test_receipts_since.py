@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.command import Command
 from tests.support.dead_letters import PROJECT, Undertaker
 from worker.execution.app_context import AppContext
 from worker.model.target import Target
 from worker.services.receipts import BadCursor, CursorTooOld, settled_since
-
-
-@pytest.fixture
-def app(command: Command) -> AppContext:
-    return AppContext.load(command.environ)
 
 
 def test_every_receipt_comes_once_and_in_order(app: AppContext, undertaker: Undertaker) -> None:

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
-from tests.support.command import Command
 from tests.support.left_behind import WHO_AND_WHY, LeftBehind
 from worker.ledger.holds import HoldList
 from worker.ledger.types import DeletionRequest
 from worker.model.states import Lane
 from worker.services import related
 from worker.services.act import Approval
-from worker.simulator import Simulator
-
-
-@pytest.fixture
-def left(command: Command) -> Iterator[LeftBehind]:
-    with Simulator() as simulator:
-        yield LeftBehind(command, simulator)
 
 
 def erase(left: LeftBehind, *jobs: str, app_user: str | None = None) -> dict[str, str | None]:

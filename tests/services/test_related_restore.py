@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -15,13 +14,12 @@ from worker.simulator import Simulator
 
 
 @pytest.fixture
-def left(command: Command) -> Iterator[LeftBehind]:
-    with Simulator() as simulator:
-        left = LeftBehind(command, simulator, ERASER_RELATED="delete", ERASER_RELATED_ASSETS="bin")
-        left.simulator.add_avatar("job-1", voice=False)
-        left.command("request", "job-1")
-        left.work_until(lambda: left.parts("job-1") == {"model_asset": "in_bin"}, "the asset to be in the bin")
-        yield left
+def left(command: Command, simulator: Simulator) -> LeftBehind:
+    left = LeftBehind(command, simulator, ERASER_RELATED="delete", ERASER_RELATED_ASSETS="bin")
+    left.simulator.add_avatar("job-1", voice=False)
+    left.command("request", "job-1")
+    left.work_until(lambda: left.parts("job-1") == {"model_asset": "in_bin"}, "the asset to be in the bin")
+    return left
 
 
 def test_what_is_in_the_bin_is_restored_and_not_deleted_again(left: LeftBehind) -> None:

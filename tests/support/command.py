@@ -19,6 +19,7 @@ from worker.execution import app_context
 from worker.interfaces.cli import eraser
 from worker.services import redis_ping
 from worker.services.doctor import broker_checks
+from worker.simulator import Simulator
 
 MAIN = f"""
 from worker.interfaces.cli import main
@@ -26,6 +27,13 @@ from worker.ledger import connection
 connection.TIMEOUT_S = {PATIENCE_S}  # a machine that stands still fails no test
 main()
 """
+
+
+def near(simulator: Simulator) -> dict[str, str]:
+    """The settings of a process that calls this one."""
+    environ = {"ERASER_REGION": "", "ERASER_ENDPOINT": simulator.url, "ERASER_RATE": "1000"}
+    environ |= {"HUAWEICLOUD_SDK_AK": simulator.ak, "HUAWEICLOUD_SDK_SK": simulator.sk}
+    return environ | {"HUAWEICLOUD_SDK_PROJECT_ID": simulator.project}
 
 
 @dataclass(frozen=True)

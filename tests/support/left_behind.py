@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.support.command import Command, Ended
+from tests.support.command import Command, Ended, near
 from tests.support.waiting import wait_until
 from worker.execution.app_context import AppContext
 from worker.ledger.queries import Queries
@@ -22,9 +22,8 @@ class LeftBehind:
     def __init__(self, command: Command, simulator: Simulator, **environ: str) -> None:
         simulator.add_avatar("other")  # there are always others
         self.simulator, self._command = simulator, command
-        self.environ = {"ERASER_ENDPOINT": simulator.url, "HUAWEICLOUD_SDK_AK": simulator.ak, "ERASER_RATE": "100"}
-        self.environ |= {"HUAWEICLOUD_SDK_SK": simulator.sk, "HUAWEICLOUD_SDK_PROJECT_ID": simulator.project}
-        self.environ |= {"ERASER_RELATED": "verify", "ERASER_RELATED_SCHEDULE": LOOKS} | environ
+        self.environ = near(simulator) | {"ERASER_RATE": "100", "ERASER_RELATED": "verify"}
+        self.environ |= {"ERASER_RELATED_SCHEDULE": LOOKS} | environ
         self.app = AppContext.load({"ERASER_REDIS_URL": command.url, **self.environ})
 
     def with_settings(self, **environ: str) -> LeftBehind:
@@ -32,7 +31,7 @@ class LeftBehind:
         return LeftBehind(self._command, self.simulator, **environ)
 
     def command(self, *args: str, **more: Any) -> Ended:
-        return self._command(*args, **{"ERASER_REGION": None, **self.environ, **more})
+        return self._command(*args, **{**self.environ, **more})
 
     def target(self, job: str) -> Target:
         return Target(self.simulator.project, job)

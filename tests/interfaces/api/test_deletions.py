@@ -23,10 +23,6 @@ from worker.services.request import RENAMED
 FIELDS = {"kind", "id", "job_id", "state", "accepted", "deduplicated", "effect", "error"}
 
 
-def recorded(undertaker: Undertaker) -> int:
-    return sum(1 for _ in undertaker.redis.scan_iter("*}:d:*", count=10_000))
-
-
 def problem(response: Any, status: int, name: str) -> dict[str, Any]:
     assert (response.status_code, response.headers["Content-Type"]) == (status, "application/problem+json"), (
         response.text
@@ -76,9 +72,9 @@ def test_a_thousand_go_at_once_and_one_more_does_not(site: Site, undertaker: Und
     jobs = [f"job-{n}" for n in range(MOST)]
     response = site.ask(*jobs).json()
     assert (response["accepted"], response["rejected"], len(response["results"])) == (MOST, 0, MOST)
-    assert recorded(undertaker) == MOST
+    assert undertaker.recorded() == MOST
     assert "found 1,001" in problem(site.ask(*jobs, "more"), 422, "invalid")["detail"]
-    assert recorded(undertaker) == MOST
+    assert undertaker.recorded() == MOST
 
 
 def test_of_many_the_good_are_accepted_and_each_bad_one_is_told(site: Site, undertaker: Undertaker) -> None:
@@ -89,14 +85,14 @@ def test_of_many_the_good_are_accepted_and_each_bad_one_is_told(site: Site, unde
     assert [set(result) for result in body["results"]] == [FIELDS] * 6
     assert [result["deduplicated"] for result in body["results"][:3]] == [False, False, True]
     assert all("1 to 64 letters" in result["error"] for result in body["results"] if not result["accepted"])
-    assert recorded(undertaker) == 1
+    assert undertaker.recorded() == 1
 
 
 def test_where_none_is_good_nothing_is_accepted(site: Site, undertaker: Undertaker) -> None:
     assert "1 to 64 letters" in problem(site.ask("a/b"), 422, "invalid")["detail"]
     assert "canary" not in problem(site.ask("canary:13800138000"), 422, "invalid")["detail"]
     assert len(problem(site.ask("a/b", ".."), 422, "invalid")["results"]) == 2
-    assert recorded(undertaker) == 0
+    assert undertaker.recorded() == 0
 
 
 def test_asking_twice_merges_and_says_so(site: Site) -> None:
@@ -137,7 +133,7 @@ def test_what_is_done_is_left_unless_it_is_forced(site: Site, undertaker: Undert
 def test_a_field_that_is_there_twice_is_refused(site: Site, undertaker: Undertaker, body: bytes) -> None:
     refused = site.call("POST", DELETIONS, content=body, headers={"Content-Type": "application/json"})
     assert "twice" in problem(refused, 422, "invalid")["detail"]
-    assert recorded(undertaker) == 0
+    assert undertaker.recorded() == 0
 
 
 def test_a_start_may_be_a_delay_or_a_moment(site: Site) -> None:
@@ -181,7 +177,7 @@ def test_a_body_that_is_wrong_is_told_and_nothing_is_recorded(
 ) -> None:
     refused = site.call("POST", DELETIONS, json=body)
     assert word in problem(refused, 422, "invalid")["detail"]
-    assert recorded(undertaker) == 0
+    assert undertaker.recorded() == 0
 
 
 @pytest.mark.parametrize(
@@ -302,7 +298,7 @@ def test_without_the_right_token_there_is_nothing(site: Site, undertaker: Undert
     headers = {} if header is None else {"Authorization": header.encode()}
     refused = site.client.post(DELETIONS, json={"job_id": "a"}, headers=headers)
     assert (refused.status_code, refused.headers["WWW-Authenticate"].split()[0]) == (401, "Bearer")
-    assert recorded(undertaker) == 0
+    assert undertaker.recorded() == 0
 
 
 def test_where_no_token_exists_it_says_how_to_make_one(site: Site) -> None:
@@ -342,7 +338,7 @@ def test_the_same_key_with_another_body_is_refused(site: Site, undertaker: Under
     other = site.new_token("till", Scope.REQUEST)
     assert site.ask("job-2", token=other, headers={"Idempotency-Key": "k1"}).status_code == 202, "a key is the token's"
     problem(site.ask("job-3", headers={"Idempotency-Key": "a b"}), 422, "invalid")
-    assert recorded(undertaker) == 2
+    assert undertaker.recorded() == 2
 
 
 def test_a_key_whose_request_is_under_way_waits_and_one_that_failed_is_free(site: Site, undertaker: Undertaker) -> None:

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.interfaces.api.test_deletions import problem
-from tests.support.command import Command
 from tests.support.http_site import Site
 from tests.support.left_behind import LeftBehind
 from worker.config.api_tokens import Scope
 from worker.ledger.holds import HoldList
 from worker.services import audit
-from worker.simulator import Simulator
-
-
-@pytest.fixture
-def left(command: Command) -> Iterator[LeftBehind]:
-    with Simulator() as simulator:
-        yield LeftBehind(command, simulator)
 
 
 def site_of(left: LeftBehind, folder: Path) -> Site:

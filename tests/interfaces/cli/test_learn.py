@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.command import Command, Ended
+from tests.support.command import Command, Ended, near
 from tests.support.waiting import wait_until
 from worker.execution.app_context import AppContext
 from worker.ledger.keys import OURS
@@ -30,12 +30,11 @@ class Laboratory:
 
     def __init__(self, command: Command, simulator: Simulator) -> None:
         self.simulator, self._command = simulator, command
-        self.environ = {"ERASER_ENDPOINT": simulator.url, "HUAWEICLOUD_SDK_AK": simulator.ak, "ERASER_RATE": "100"}
-        self.environ |= {"HUAWEICLOUD_SDK_SK": simulator.sk, "HUAWEICLOUD_SDK_PROJECT_ID": simulator.project}
+        self.environ = near(simulator) | {"ERASER_RATE": "100"}
         self.app = AppContext.load({"ERASER_REDIS_URL": command.url, **self.environ})
 
     def command(self, *args: str, **more: Any) -> Ended:
-        return self._command(*args, **{"ERASER_REGION": None, **self.environ, **more})
+        return self._command(*args, **{**self.environ, **more})
 
     def begin(self, job_id: str = "job-a", looks: str = LOOKS) -> Ended:
         return self.command("learn", job_id, "--confirm", job_id, "--looks", looks, "--reason", "T-1", "--by", "ops-7")

@@ -45,13 +45,9 @@ def head(command: Command, *words: str) -> tuple[int, str]:
         return process.wait(240), stderr
 
 
-def known(undertaker: Undertaker) -> int:
-    return sum(1 for _ in undertaker.redis.scan_iter("*}:d:*", count=10_000))
-
-
 def test_all_is_recorded_although_nobody_reads_on(command: Command, undertaker: Undertaker, ids: Path) -> None:
     code, stderr = head(command, "request", "--from-file", str(ids), "--max", str(MANY), "--json")
-    assert known(undertaker) == MANY
+    assert undertaker.recorded() == MANY
     assert code == 0
     assert f"Accepted {MANY:,} deletions in project {PROJECT}: {MANY:,} new." in stderr
     assert "Traceback" not in stderr
@@ -65,7 +61,7 @@ def test_what_people_would_have_read_is_told_beside(command: Command, undertaker
     _, stderr = process.communicate(timeout=240)
     assert process.returncode == 0
     assert f"Accepted {MANY:,} deletions".encode() in stderr
-    assert known(undertaker) == MANY
+    assert undertaker.recorded() == MANY
 
 
 def test_neither_output_has_a_reader_and_all_is_recorded(command: Command, undertaker: Undertaker, ids: Path) -> None:
@@ -75,14 +71,14 @@ def test_neither_output_has_a_reader_and_all_is_recorded(command: Command, under
     process = start(command, *words, stdout=writing, both=True)
     os.close(writing)
     assert process.wait(240) == 0
-    assert known(undertaker) == MANY
+    assert undertaker.recorded() == MANY
 
 
 def test_a_full_disk_is_told_and_all_is_recorded(command: Command, undertaker: Undertaker, ids: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         process = start(command, "request", "--from-file", str(ids), "--max", str(MANY), "--json", stdout=full)
     _, stderr = process.communicate(timeout=240)
-    assert known(undertaker) == MANY
+    assert undertaker.recorded() == MANY
     assert process.returncode == 1, "the output is incomplete, and a script has to know"
     assert f"Accepted {MANY:,} deletions".encode() in stderr
     error = json.loads(stderr.splitlines()[-1])["error"]
@@ -144,4 +140,4 @@ def test_a_command_without_stdout_does_what_it_is_told(command: Command, underta
     environ = {"PATH": os.environ["PATH"], **command.environ}
     done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *words], env=environ, capture_output=True, timeout=240)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert known(undertaker) == 1
+    assert undertaker.recorded() == 1

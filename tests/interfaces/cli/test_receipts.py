@@ -7,13 +7,12 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.command import Command
+from tests.support.command import Command, near
 from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.waiting import wait_until
 from worker.model.target import Target
@@ -246,95 +245,76 @@ def test_many_are_exported_and_verified(command: Command, undertaker: Undertaker
 # -- recheck -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def metastudio() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
-
-
-def near(simulator: Simulator) -> dict[str, str]:
-    return {
-        "ERASER_REGION": "",
-        "ERASER_ENDPOINT": simulator.url,
-        "ERASER_RATE": "1000",
-        "HUAWEICLOUD_SDK_AK": simulator.ak,
-        "HUAWEICLOUD_SDK_SK": simulator.sk,
-        "HUAWEICLOUD_SDK_PROJECT_ID": PROJECT,
-    }
-
-
 def test_recheck_finds_what_came_back_and_says_how_to_request_it(
-    command: Command, ended: Undertaker, metastudio: Simulator
+    command: Command, ended: Undertaker, simulator: Simulator
 ) -> None:
-    metastudio.fill(3)
-    done = command("receipts", "recheck", **near(metastudio))
+    simulator.fill(3)
+    done = command("receipts", "recheck", **near(simulator))
     assert done.code == 0, done.all
     assert "5 jobs checked: 5 still gone, 0 came back, 0 could not be checked." in done.out
-    metastudio.add_job("b")
-    done = command("receipts", "recheck", **near(metastudio))
+    simulator.add_job("b")
+    done = command("receipts", "recheck", **near(simulator))
     assert done.code == 1
     assert f"eraser request b --project {PROJECT} --force" in done.out
     assert "4 still gone, 1 came back" in done.out
-    results = {
-        line["job_id"]: line["now"] for line in command("receipts", "recheck", "--json", **near(metastudio)).json
-    }
+    results = {line["job_id"]: line["now"] for line in command("receipts", "recheck", "--json", **near(simulator)).json}
     assert results == {"a": "gone", "b": "back", "c": "gone", "d": "gone", "e": "gone"}
 
 
 def test_recheck_asks_for_the_latest_ones_where_it_may_not_ask_for_all(
-    command: Command, ended: Undertaker, metastudio: Simulator
+    command: Command, ended: Undertaker, simulator: Simulator
 ) -> None:
-    done = command("receipts", "recheck", "--max", "2", **near(metastudio))
+    done = command("receipts", "recheck", "--max", "2", **near(simulator))
     assert "2 jobs checked" in done.out
     assert "3 older ones not checked" in done.out
 
 
-def test_recheck_respects_a_pause(command: Command, ended: Undertaker, metastudio: Simulator) -> None:
+def test_recheck_respects_a_pause(command: Command, ended: Undertaker, simulator: Simulator) -> None:
     ended.ledger.pause(why="T-9")
-    done = command("receipts", "recheck", **near(metastudio))
+    done = command("receipts", "recheck", **near(simulator))
     assert done.code == 4
     assert "eraser resume" in done.err
-    assert metastudio.calls() == []
+    assert simulator.calls() == []
 
 
 def test_recheck_takes_no_absence_for_proof_where_the_key_sees_no_job_at_all(
-    command: Command, ended: Undertaker, metastudio: Simulator
+    command: Command, ended: Undertaker, simulator: Simulator
 ) -> None:
-    done = command("receipts", "recheck", **near(metastudio))
+    done = command("receipts", "recheck", **near(simulator))
     assert done.code == 1
     assert "0 still gone, 0 came back, 5 could not be checked" in done.out
     assert "neither is any other job of the project: no proof" in done.out
-    metastudio.fill(3)
-    metastudio.set_credential(metastudio.ak, metastudio.sk, sees_jobs=False)
-    done = command("receipts", "recheck", **near(metastudio))
+    simulator.fill(3)
+    simulator.set_credential(simulator.ak, simulator.sk, sees_jobs=False)
+    done = command("receipts", "recheck", **near(simulator))
     assert (done.code, "0 still gone" in done.out) == (1, True), "that it has seen some before proves nothing of now"
 
 
 def test_recheck_asks_control_questions_once_for_all_of_a_few_seconds(
-    command: Command, ended: Undertaker, metastudio: Simulator
+    command: Command, ended: Undertaker, simulator: Simulator
 ) -> None:
-    metastudio.fill(3)
-    done = command("receipts", "recheck", **near(metastudio))
+    simulator.fill(3)
+    done = command("receipts", "recheck", **near(simulator))
     assert (done.code, "5 still gone" in done.out) == (0, True), done.all
-    called = [call["job_id"] for call in metastudio.calls()]
+    called = [call["job_id"] for call in simulator.calls()]
     assert (called[0], sorted(called[1:-1]), called[-1]) == (None, ["a", "b", "c", "d", "e"], None)
 
 
 def test_recheck_believes_no_list_that_contradicts_itself(
-    command: Command, ended: Undertaker, metastudio: Simulator
+    command: Command, ended: Undertaker, simulator: Simulator
 ) -> None:
-    metastudio.fill(3)
+    simulator.fill(3)
     for lists in ("no_rows", "foreign"):
-        metastudio.set_answers(lists=lists)
-        done = command("receipts", "recheck", **near(metastudio))
+        simulator.set_answers(lists=lists)
+        done = command("receipts", "recheck", **near(simulator))
         assert done.code in (1, 4), lists
         assert "still gone" not in done.out or "0 still gone" in done.out, lists
 
 
-def test_recheck_says_what_could_not_be_asked(command: Command, ended: Undertaker, metastudio: Simulator) -> None:
-    metastudio.fill(3)
-    metastudio.fault(FaultKind.FORBIDDEN, "d", method="GET", times=None)
-    done = command("receipts", "recheck", "--json", **near(metastudio))
+def test_recheck_says_what_could_not_be_asked(command: Command, ended: Undertaker, simulator: Simulator) -> None:
+    simulator.fill(3)
+    simulator.fault(FaultKind.FORBIDDEN, "d", method="GET", times=None)
+    done = command("receipts", "recheck", "--json", **near(simulator))
     assert done.code == 1
     now = {line["job_id"]: line["now"] for line in done.json}
     assert now == {"a": "gone", "b": "gone", "c": "gone", "d": "unknown", "e": "gone"}
@@ -347,19 +327,19 @@ def test_recheck_says_at_once_that_metastudio_is_away(command: Command, ended: U
     assert "no connection was made. No result" in done.err
 
 
-def test_recheck_stops_at_the_first_refused_key(command: Command, ended: Undertaker, metastudio: Simulator) -> None:
-    done = command("receipts", "recheck", **near(metastudio) | {"HUAWEICLOUD_SDK_SK": "another"})
+def test_recheck_stops_at_the_first_refused_key(command: Command, ended: Undertaker, simulator: Simulator) -> None:
+    done = command("receipts", "recheck", **near(simulator) | {"HUAWEICLOUD_SDK_SK": "another"})
     assert done.code == 4
     assert "MetaStudio refuses us: 401" in done.err
-    assert len(metastudio.calls()) == 1
+    assert len(simulator.calls()) == 1
 
 
 def test_recheck_tells_what_is_requested_again_already(
-    command: Command, ended: Undertaker, metastudio: Simulator
+    command: Command, ended: Undertaker, simulator: Simulator
 ) -> None:
-    metastudio.add_job("b")
+    simulator.add_job("b")
     ended.request("b", force=True)
-    assert "its deletion is pending already" in command("receipts", "recheck", **near(metastudio)).out
+    assert "its deletion is pending already" in command("receipts", "recheck", **near(simulator)).out
 
 
 def test_of_several_accounts_one_is_named_and_each_has_its_own_chain(

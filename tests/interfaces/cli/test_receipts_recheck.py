@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.support.command import Command
+from tests.support.command import Command, near
 from tests.support.dead_letters import PROJECT, Undertaker
 from worker.simulator import Simulator
 
 
 @pytest.fixture
-def metastudio(command: Command) -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        simulator.fill(3)
-        command.environ |= {
-            "ERASER_ENDPOINT": simulator.url,
-            "ERASER_RATE": "1000",
-            "HUAWEICLOUD_SDK_AK": simulator.ak,
-            "HUAWEICLOUD_SDK_SK": simulator.sk,
-        }
-        del command.environ["ERASER_REGION"]
-        yield simulator
+def metastudio(command: Command, simulator: Simulator) -> Simulator:
+    simulator.fill(3)
+    command.environ |= near(simulator)
+    return simulator
 
 
 def test_a_recheck_is_recorded_with_who_when_and_by_which_key(

@@ -2,20 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
-from tests.support.command import Command
 from tests.support.left_behind import WHO_AND_WHY, LeftBehind
-from worker.simulator import Simulator
-
-
-@pytest.fixture
-def left(command: Command) -> Iterator[LeftBehind]:
-    with Simulator() as simulator:
-        yield LeftBehind(command, simulator)
-
 
 # -- list --------------------------------------------------------------------------------------------------------------
 

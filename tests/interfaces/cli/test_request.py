@@ -28,10 +28,6 @@ def queries(undertaker: Undertaker) -> Queries:
     return Queries(undertaker.redis, "default", rate=10)
 
 
-def recorded(undertaker: Undertaker) -> int:
-    return sum(1 for _ in undertaker.redis.scan_iter("*}:d:*", count=10_000))
-
-
 # -- ids on the command line -------------------------------------------------------------------------------------------
 
 
@@ -70,7 +66,7 @@ def test_a_bad_id_is_told_and_the_good_ones_are_accepted(command: Command, under
     assert ended.code == 1
     assert [line["accepted"] for line in ended.json] == [True, False, True]
     assert "1 to 64 letters" in ended.json[1]["error"]
-    assert recorded(undertaker) == 2
+    assert undertaker.recorded() == 2
 
 
 def test_people_hear_of_what_was_merged_held_or_deleted_already(command: Command, undertaker: Undertaker) -> None:
@@ -102,7 +98,7 @@ def test_a_request_of_a_person_wakes_a_worker(command: Command, undertaker: Unde
 def test_a_request_needs_no_broker(command: Command, undertaker: Undertaker) -> None:
     ended = command.process("request", "job-1", ERASER_BROKER_URL="redis://127.0.0.1:1/0")
     assert (ended.code, ended.err) == (0, "")
-    assert recorded(undertaker) == 1
+    assert undertaker.recorded() == 1
     assert undertaker.redis.zscore("eraser:wakeups", "default") is not None
 
 
@@ -121,17 +117,17 @@ def test_more_than_a_hundred_ids_need_to_be_confirmed(
         assert "refused by max: 101 ids" in ended.err
         assert "Nothing was recorded" in ended.err
         assert "--max 101" in ended.err
-    assert recorded(undertaker) == 0
+    assert undertaker.recorded() == 0
 
 
 def test_a_hundred_ids_need_no_confirmation(command: Command, undertaker: Undertaker) -> None:
     assert command("request", *[f"job-{n}" for n in range(100)]).code == 0
-    assert recorded(undertaker) == 100
+    assert undertaker.recorded() == 100
 
 
 def test_the_cap_counts_ids_on_the_command_line_too(command: Command, undertaker: Undertaker) -> None:
     assert command("request", "a", "b", "--max", "1").code == 3
-    assert recorded(undertaker) == 0
+    assert undertaker.recorded() == 0
 
 
 # -- files and pipes ---------------------------------------------------------------------------------------------------
@@ -156,7 +152,7 @@ def test_a_bad_line_does_not_stop_a_file(command: Command, undertaker: Undertake
     assert ended.code == 1
     assert [line["accepted"] for line in ended.json] == [True, False, False, True]
     assert max(len(line["job_id"]) for line in ended.json) <= 128
-    assert recorded(undertaker) == 2
+    assert undertaker.recorded() == 2
 
 
 def test_many_bad_ids_are_counted_and_not_all_told(command: Command) -> None:
@@ -236,7 +232,7 @@ def test_wrong_usage_exits_2_and_says_what_to_type(
     ended = command("request", "job-1", *args)
     assert ended.code == 2
     assert says in ended.err
-    assert recorded(undertaker) == 0
+    assert undertaker.recorded() == 0
 
 
 def test_the_installations_own_form_of_tickets_passes(command: Command, undertaker: Undertaker) -> None:
@@ -285,7 +281,7 @@ def test_what_is_recorded_and_not_confirmed_is_not_called_unrecorded(
 ) -> None:
     monkeypatch.setattr("worker.ledger.confirmation.WAIT_MS", 50)
     ended = command("request", "job-1", ERASER_REDIS_REPLICAS="1")
-    assert (ended.code, recorded(undertaker)) == (4, 1), ended.err
+    assert (ended.code, undertaker.recorded()) == (4, 1), ended.err
     assert "recorded, and it may still be carried out, but 0 of 1 replicas have it" in ended.err
     assert "(0 of 1 are confirmed; repeat the command: requests for the same job merge)" in ended.err
 

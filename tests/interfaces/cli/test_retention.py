@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import Command
+from tests.support.command import Command, near
 from tests.support.dead_letters import Undertaker
-from worker.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, Simulator
+from worker.simulator import DEMO_AK, DEMO_PROJECT, Simulator
 
 POLICY = f'projects = ["{DEMO_PROJECT}"]\nstates = ["TRAIN_FAILED"]\nolder_than = "90d"\n'
 DAY = 86400.0
@@ -17,14 +17,7 @@ DAY = 86400.0
 
 @pytest.fixture
 def eraser(command: Command, simulator: Simulator, tmp_path: Path) -> Command:
-    command.environ |= {
-        "ERASER_ENDPOINT": simulator.url,
-        "ERASER_RATE": "1000",
-        "HUAWEICLOUD_SDK_AK": DEMO_AK,
-        "HUAWEICLOUD_SDK_SK": DEMO_SK,
-        "ERASER_CONFIG": str(tmp_path / "eraser.toml"),
-    }
-    del command.environ["ERASER_REGION"]
+    command.environ |= near(simulator) | {"ERASER_CONFIG": str(tmp_path / "eraser.toml")}
     write(command, POLICY)
     return command
 

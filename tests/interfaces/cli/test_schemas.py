@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from tests.interfaces.cli.test_parked import park
 from tests.interfaces.cli.test_webhooks import give_up
 from tests.receipts.test_archiving import settle
-from tests.support.command import Command, Ended
+from tests.support.command import Command, Ended, near
 from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.erasures import PARTS, erased
 from tests.support.http_site import Site
@@ -163,10 +163,8 @@ class World:
         signer = {name: new_keys(tmp, name)[0] for name in ("receipts", "witness")}["receipts"]
         files = {"CONFIG": "eraser.toml", "RECEIPT_KEY_FILE": "receipts.key", "API_TOKENS_FILE": "tokens.toml"}
         command.environ |= {f"ERASER_{name}": str(tmp / file) for name, file in files.items()}
-        command.environ |= {"ERASER_ENDPOINT": simulator.url, "ERASER_RATE": "1000", "HUAWEICLOUD_SDK_AK": simulator.ak}
-        command.environ |= {"HUAWEICLOUD_SDK_SK": simulator.sk, "ERASER_RECEIPTS_DIR": str(tmp / "days")}
-        command.environ["ERASER_WEBHOOKS_KEY"] = new_secret()
-        del command.environ["ERASER_REGION"]
+        command.environ |= near(simulator)
+        command.environ |= {"ERASER_RECEIPTS_DIR": str(tmp / "days"), "ERASER_WEBHOOKS_KEY": new_secret()}
         files = {"eraser.toml": POLICY + hooks.toml(tmp), "moved.toml": MOVED, "torn.jsonl": "{}", "ids": "imported-1"}
         for name, text in files.items():
             (tmp / name).write_text(text)

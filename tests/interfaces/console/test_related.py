@@ -3,11 +3,6 @@ command line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
-from tests.support.command import Command
 from tests.support.console_pages import Console, links, words
 from tests.support.dead_letters import Undertaker
 from tests.support.erasures import erased
@@ -15,20 +10,12 @@ from tests.support.left_behind import LeftBehind
 from worker.ledger.holds import HoldList
 from worker.model.erasure import Verdict
 from worker.services import audit
-from worker.simulator import Simulator
 
 REASON = {"reason": "TICKET-4711", "by": "ops-7"}
 
 
-@pytest.fixture
-def left(command: Command) -> Iterator[LeftBehind]:
-    with Simulator() as simulator:
-        yield LeftBehind(command, simulator)
-
-
 def opened(left: LeftBehind) -> Console:
-    environ = {"ERASER_REGION": "", **left.environ}
-    return Console(left.app.settings.redis_url or "", environ)
+    return Console(left.app.settings.redis_url or "", left.environ)
 
 
 def of(left: LeftBehind, job: str, act: str = "") -> str:

@@ -22,12 +22,10 @@ WHO_AND_WHY = {"reason": "T-1", "by": "ops-7"}
 
 
 @pytest.fixture
-def console(redis_url: str, undertaker: Undertaker) -> Iterator[Console]:
+def console(console: Console, undertaker: Undertaker) -> Console:
     """Two dead letters, and no password: on loopback."""
     undertaker.end("a", "b")
-    one = Console(redis_url)
-    with one.client:
-        yield one
+    return console
 
 
 @pytest.fixture
