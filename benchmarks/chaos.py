@@ -51,6 +51,7 @@ def main() -> int:
     parser.add_argument("--moves", type=int, default=6, help="with --cluster")
     parser.add_argument("--sentinel", action="store_true", help="only failovers, behind Sentinels")
     parser.add_argument("--address", action="store_true", help="only planned failovers, behind one address")
+    parser.add_argument("--usual", action="store_true", help="with --sentinel: the periods of production")
     for name, number in (("plans", 4), ("partitions", 3), ("replicas", 0)):
         parser.add_argument(f"--{name}", type=int, default=number, help="with --sentinel, --address")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
@@ -64,7 +65,8 @@ def main() -> int:
         return clusters.campaign(options.kills, options.moves, options.seed)
     if options.sentinel or options.address:
         acts = (0, options.plans, 0) if options.address else (options.kills, options.plans, options.partitions)
-        return failovers.campaign(acts, replicas=options.replicas, seed=options.seed, address=options.address)
+        how = {"address": options.address, "usual": options.usual}
+        return failovers.campaign(acts, replicas=options.replicas, seed=options.seed, **how)
     began = time.monotonic()
     kind, fleet_of = (Leftovers, fleet_of_leftovers) if options.related else (Campaign, BehindNat)
     with Between(0) as way, fleet_of(settings=SETTINGS | {"ERASER_REDIS_URL": way.url}, simulator=SIMULATOR) as fleet:

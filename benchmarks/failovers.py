@@ -1,12 +1,12 @@
 """The campaign behind Sentinels: the primary is killed, replaced as planned and cut off, while deletions are requested.
 
-    python -m benchmarks.chaos --sentinel [--kills 20] [--plans 4] [--partitions 3] [--replicas N] [--seed N]
+    python -m benchmarks.chaos --sentinel [--kills 20] [--plans 4] [--partitions 3] [--replicas N] [--usual]
     python -m benchmarks.chaos --address [--plans 4] [--replicas N] [--seed N]
 
 At the end three things are compared: what the producer was told is accepted, what then was in the replica, and what
 the simulator's log has. --plans: so many each, coordinated by the servers where they can, with writes paused, both as
 docs/redis.md has it, and with neither. --replicas: ERASER_REDIS_REPLICAS, for the producer too. --address: two servers
-behind one address instead, which change places by `FAILOVER`.
+behind one address instead, which change places by `FAILOVER`. --usual: the Sentinels' periods are those of production.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ BATCH, BACKLOG = 10, 150
 CUT_OFF_S = 3.0  # how long the old primary stays so after there is a new one
 NOTICED_S = 2.0  # after a new primary took writes nobody is at the old one any more
 PAUSE_MS = 10_000
+USUAL_DOWN_AFTER_MS = 5_000
 KILL, FAILOVER, COORDINATED, PAUSED, PLAIN, PARTITION = (
     "kill -9 of the primary",
     "planned, FAILOVER behind one address",
@@ -273,10 +274,11 @@ def tell(run: Failovers, found: Count) -> None:
         print(f"{len(jobs):>5}  {name.replace('_', ' ')}" + (f": {jobs[:5]}" if jobs else ""))
 
 
-def campaign(acts: tuple[int, int, int], *, replicas: int, seed: int, address: bool) -> int:
+def campaign(acts: tuple[int, int, int], *, replicas: int, seed: int, address: bool, usual: bool) -> int:
     """acts: kills, plans, partitions."""
     began = time.monotonic()
-    with OneAddress() if address else SentinelSet() as servers:
+    patience = USUAL_DOWN_AFTER_MS if usual else 1_000
+    with OneAddress() if address else SentinelSet(usual=usual, down_after_ms=patience) as servers:
         settings = SETTINGS | {"ERASER_REDIS_URL": servers.url}
         if replicas:
             settings["ERASER_REDIS_REPLICAS"] = str(replicas)

@@ -131,13 +131,19 @@ class Server:
 
 
 class _Sentinel(Server):
-    """Its periods are as short as it lets them be: what takes seconds in production takes tenths of a second here."""
+    """Its periods are as short as it lets them be: what takes seconds in production takes tenths of a second here.
 
-    def __init__(self, directory: Path, primary: Server, *, down_after_ms: int, password: str | None) -> None:
+    usual: they are those that it has by itself.
+    """
+
+    def __init__(
+        self, directory: Path, primary: Server, *, usual: bool, down_after_ms: int, password: str | None
+    ) -> None:
+        self._usual, self.give_up_ms = usual, _AGREE_MS if usual else _GIVE_UP_MS
         of_it = [
             f"monitor {SERVICE} {HOST} {primary.port} 2",
             f"down-after-milliseconds {SERVICE} {down_after_ms}",
-            f"failover-timeout {SERVICE} {_GIVE_UP_MS}",  # twice that until the next try, where votes were split
+            f"failover-timeout {SERVICE} {self.give_up_ms}",  # twice that until the next try, where votes were split
             f"auth-user {SERVICE} {PEER}",
             f"auth-pass {SERVICE} {PEER_PASSWORD}",
         ]
@@ -147,6 +153,8 @@ class _Sentinel(Server):
 
     def start(self) -> None:
         super().start()
+        if self._usual:
+            return
         periods = {"info": 200, "ping": 100, "ask": 100, "publish": 200}
         periods["tilt"] = 500  # it stands still so long after it had no time: 30 s of a test on a busy machine else
         with self.client() as client, contextlib.suppress(redis.ResponseError):  # a server older than 7 waits longer
@@ -214,7 +222,8 @@ class _Set(ABC):
 class SentinelSet(_Set):
     """A primary, its replicas, and Sentinels that agree on who is which.
 
-    down_after_ms: silence after which a Sentinel calls the primary down. lines: for the configuration of the servers.
+    down_after_ms: silence after which a Sentinel calls the primary down. usual: see `_Sentinel`. lines: for the
+    configuration of the servers.
     sentinel_password: what the Sentinels want of their clients.
     """
 
@@ -224,6 +233,7 @@ class SentinelSet(_Set):
         replicas: int = 1,
         sentinels: int = 3,
         down_after_ms: int = 1_000,
+        usual: bool = False,
         lines: Iterable[str] = (),
         sentinel_password: str | None = None,
     ) -> None:
@@ -233,6 +243,7 @@ class SentinelSet(_Set):
             _Sentinel(
                 self.directory / f"sentinel-{n}",
                 self.servers[0],
+                usual=usual,
                 down_after_ms=down_after_ms,
                 password=sentinel_password,
             )
@@ -305,7 +316,7 @@ class SentinelSet(_Set):
             return self.primary() is not old and self.primary().info().get("role") == "master"
 
         wait_until(is_over, FAILOVER_S, "the Sentinels name another primary, and it is one", every=0.1)
-        planner.ask("SET", SERVICE, "failover-timeout", str(_GIVE_UP_MS))
+        planner.ask("SET", SERVICE, "failover-timeout", str(planner.give_up_ms))
         return self.primary()
 
     def cut_off(self, server: Server) -> None:
