@@ -17,6 +17,7 @@ from worker.execution.app_context import AppContext
 from worker.ledger.deletions import Ledger, connect
 from worker.ledger.receipts import Receipts
 from worker.ledger.schema.states import VERSION
+from worker.model.errors import Unreachable
 from worker.model.target import Target
 from worker.receipts.archiving import Archivist, archive_day
 from worker.receipts.chain import sealed
@@ -286,6 +287,25 @@ def test_two_archive_at_once(command: Command, undertaker: Undertaker, days: lis
     assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0, 0]
     assert everything(command, tmp_path) == days
     assert len(list((tmp_path / "default").iterdir())) == 2
+
+
+def test_a_redis_that_is_away_is_told_once_until_it_is_back(
+    command: Command, undertaker: Undertaker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = AppContext.load(command.environ)
+    away = False
+
+    def ledger(account: str) -> Ledger:
+        if away:
+            raise Unreachable("Redis does not answer")
+        return app.ledger(account)
+
+    archivist = Archivist(ledger, tmp_path, app.settings, {})
+    for away, times in ((True, 3), (False, 1), (True, 3)):  # noqa: B007 - `ledger` reads it
+        for _ in range(times):
+            archivist.archive("default")
+    warnings = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert warnings == 2 * [("WARNING", "receipts.not_archived")]
 
 
 def test_the_archivist_goes_through_every_day_and_tells_what_goes_wrong(

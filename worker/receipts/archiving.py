@@ -123,6 +123,7 @@ class Archivist(Periodic):
         self._directory = directory
         self._key = settings.receipt_key
         self._away = False
+        self._unreached: set[str] = set()  # accounts of which it was told
         self._paused_for: set[str] = set()  # heads of files that have no receipt in common with Redis
 
     def turn(self) -> float:
@@ -166,10 +167,13 @@ class Archivist(Periodic):
         """Nothing may end the thread."""
         try:
             act(self._ledger(account))
+            self._unreached.discard(account)
             return
-        except (Unreachable, redis.RedisError) as error:  # that is reported elsewhere
+        except (Unreachable, redis.RedisError) as error:
             self._away = True
-            log.error("receipts.not_archived", extra={"account": account, "error": str(error)})
+            if account not in self._unreached:  # it is tried every few seconds, and `redis.away` says how long
+                log.warning("receipts.not_archived", extra={"account": account, "error": str(error)})
+            self._unreached.add(account)
         except (EraserError, OSError) as error:
             self._problems[account] = str(error)
             log.error("receipts.not_archived", extra={"account": account, "error": str(error)})

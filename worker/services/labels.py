@@ -49,7 +49,8 @@ REMEDIES = {
         "replay when MetaStudio has recovered: one dead letter goes first, the rest only if it succeeds"
     ),
     Cause.REFUSED: "look at the job in MetaStudio's console; its message says why it cannot be deleted",
-    Cause.DEADLINE: "find out what they waited for (`eraser show`), then replay: each gets a new deadline",
+    Cause.DEADLINE: "its history (`eraser show JOB_ID`) says what it waited for; when that is over, replay: each gets "
+    "a new deadline",
     Cause.WORKER_LOST: "find out why workers die (memory, the platform's log), then replay",
     Cause.NOT_OURS: "look at it in MetaStudio's console, and delete it there if it is to go; then discard this one",
     Cause.NOT_VISIBLE: "check whether the key can see the project's jobs (`eraser doctor`) and whether the job needs "
