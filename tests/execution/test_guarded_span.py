@@ -108,11 +108,7 @@ def test_a_message_is_recorded(broken: Spans, redis_url: str, monkeypatch: pytes
 
 
 def test_a_request_by_http_is_recorded_and_answered(broken: Spans, site: Site) -> None:
-    from starlette.testclient import TestClient
-
-    from worker.interfaces.web.traced import Traced
-
-    site.client = TestClient(Traced(site.starlette), base_url="http://127.0.0.1:8710")
+    site.trace()
     assert site.ask("job-1").status_code == 202
     assert site.show("job-1")["state"] == "pending"
 

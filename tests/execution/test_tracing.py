@@ -52,11 +52,7 @@ def is_of(span: ReadableSpan, text: str | None) -> bool:
 
 
 def test_a_request_by_http_keeps_its_place_in_its_callers_trace(spans: Spans, site: Site, client: redis.Redis) -> None:
-    from starlette.testclient import TestClient
-
-    from worker.interfaces.web.traced import Traced
-
-    site.client = TestClient(Traced(site.starlette), base_url="http://127.0.0.1:8710")
+    site.trace()
     headers = {"traceparent": PARENT, "baggage": f"user={PERSON}", "user-agent": PERSON, "cookie": f"c={PERSON}"}
     answered = site.ask("job-1", app_user=PERSON, reason=PERSON, headers=headers)
     assert answered.status_code == 202
@@ -149,11 +145,7 @@ def test_no_variable_sends_a_path_or_a_header_of_an_answer(
 ) -> None:
     for side in ("REQUEST", "RESPONSE"):
         monkeypatch.setenv(f"OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_{side}", ".*")
-    from starlette.testclient import TestClient
-
-    from worker.interfaces.web.traced import Traced
-
-    site.client = TestClient(Traced(site.starlette), base_url="http://127.0.0.1:8710")
+    site.trace()
     assert site.call("GET", f"/find/{PERSON}", headers={"Host": f"{PERSON}.example.com"}).status_code == 421
     assert site.call("GET", f"/find/{PERSON}").status_code == 404
     assert site.call("GET", f"{DELETIONS}/{PERSON}").status_code == 404

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import redis
 
+from tests.execution.test_executor import CLOCK
 from tests.execution.test_key_budget import House, house  # noqa: F401 - a fixture
 from tests.support.command import Command, Ended
 from tests.support.waiting import wait_until
@@ -48,12 +49,6 @@ LONG_S = 60.0
 NEVER_THAT_LONG = 30.0  # what hangs or drips here lasts for minutes
 DEMO_LOGIN = LoginSource(DEMO_USER, DEMO_DOMAIN, environ={"ERASER_IAM_PASSWORD": DEMO_PASSWORD})
 GONE = "APIGW.0307"
-CLOCK = """
-local function redis_time()
-  local t = redis.call('TIME')
-  return tonumber(t[1]) * 1000 + tonumber(t[2]) / 1000 + tonumber(redis.call('GET', 'test:ahead') or '0')
-end
-"""
 
 
 @dataclass

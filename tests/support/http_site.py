@@ -47,6 +47,12 @@ class Site:
         self.token = self.new_token("shop", *Scope)
         self.client = TestClient(self.starlette, base_url=HERE)
 
+    def trace(self) -> None:
+        """From now on each request has a span, as `serve` gives it one where traces are on."""
+        from worker.interfaces.web.traced import Traced
+
+        self.client = TestClient(Traced(self.starlette), base_url=HERE)
+
     def new_token(self, name: str, *scopes: Scope, projects: tuple[str, ...] = ()) -> str:
         return new_token(self.tokens, name, *scopes, projects=projects)
 
