@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import click
 
 from benchmarks.gate import EARNEST, RATE
-from benchmarks.processes import commands_run, commands_sent, cpu_s, rss
+from benchmarks.processes import commands_run, cpu_s, rss
 from tests.acceptance.fleet import Fleet, Process
 from worker.execution.app_context import AppContext
 from worker.ledger.types import DeletionRequest
@@ -91,10 +91,10 @@ def idle(accounts: int, seconds: float) -> str:
     with tenants(accounts) as (fleet, env, _):
         workers = start(fleet, env, 3, 16)
         time.sleep(WARM_S)
-        cpu, before = [cpu_s(worker.pid) for worker in workers], commands_sent(fleet)
+        cpu, before = [cpu_s(worker.pid) for worker in workers], commands_run(fleet)
         time.sleep(seconds)
         shares = [(cpu_s(worker.pid) - used) / seconds for worker, used in zip(workers, cpu, strict=True)]
-        done = (commands_sent(fleet) - before) / seconds
+        done = (commands_run(fleet) - before) / seconds
         resident = max(rss(worker.pid) for worker in workers)
     return (
         f"{accounts} accounts with nothing due, 3 workers, {seconds:.0f} s: {', '.join(f'{s:.2%}' for s in shares)} of "

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from benchmarks.processes import commands_run, commands_sent, cpu_s, rss
+from benchmarks.processes import commands_run, cpu_s, rss
 from tests.acceptance.fleet import Fleet
 from worker.config.accounts import DEFAULT
 from worker.ledger.archived import Leaving, bucket_of, key_of
@@ -75,9 +75,9 @@ def waiting(fleet: Fleet, count: int) -> Iterator[str]:
     try:
         fleet.wait(lambda: fleet.live_workers() == 1, "the worker says that it lives")
         time.sleep(CALM_S)
-        cpu, commands = cpu_s(worker.pid), commands_sent(fleet)
+        cpu, commands = cpu_s(worker.pid), commands_run(fleet)
         time.sleep(IDLE_S)
-        share, commands = (cpu_s(worker.pid) - cpu) / IDLE_S, commands_sent(fleet) - commands
+        share, commands = (cpu_s(worker.pid) - cpu) / IDLE_S, commands_run(fleet) - commands
         yield f"a worker with {count:,} waiting and none due: {rss(worker.pid) / 1e6:.0f} MB resident"
         yield f"the same, {IDLE_S:.0f} s: {share:.2%} of a CPU, {commands / IDLE_S:.0f} commands a second at Redis"
     finally:

@@ -46,9 +46,3 @@ def commands_run(fleet: Fleet) -> int:
     """Commands that Redis ran since it started, those of scripts included."""
     stats: Any = fleet.client.info("commandstats")
     return sum(int(one["calls"]) for one in stats.values())
-
-
-def commands_sent(fleet: Fleet) -> int:
-    """Commands that clients sent to Redis since it started: a script is one."""
-    stats: Any = fleet.client.info("stats")
-    return int(stats["total_commands_processed"])
