@@ -1,24 +1,44 @@
-"""Each page and dialog in a real browser: it fits a phone, can be read aloud, and needs no mouse."""
+"""Each page and dialog in a real browser: it fits a phone, can be read aloud, and needs no mouse.
+
+`PAGES` has an address for every route, `FORMS` the pages that only a form leads to. A route without an address fails.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
+from playwright.sync_api import Route as Intercepted
+from starlette.routing import Match, Route
 
 from tests.acceptance.fleet import Fleet
-from tests.browser.conftest import PHONE, Visits, start_console
+from tests.browser.conftest import PHONE, Visitor, Visits, start_console
+from tests.interfaces.cli.test_parked import park
+from tests.interfaces.cli.test_webhooks import give_up
 from tests.support.dead_letters import Undertaker
 from tests.support.erasures import PARTS, erased
+from worker.config.api_tokens import Scope, make, section
+from worker.config.token_file import TokenFile
+from worker.execution.app_context import AppContext
+from worker.interfaces.console import PAGES as CONSOLE
+from worker.ledger import rechecks
 from worker.ledger.holds import HoldList
+from worker.ledger.parking import ParkedKind, Parking
+from worker.ledger.replays import Replays
 from worker.ledger.runs import Run, Runs
 from worker.model.states import State
 from worker.model.target import Target
+from worker.services import webhook_endpoints
+from worker.services.act import Approval
 from worker.simulator import DEMO_PROJECT
+from worker.webhooks.signing import new_secret
 
 GROUP = "server_error-500-MSS.00000004"
 POLICY = f"""[policies.failed-trainings]
@@ -47,7 +67,15 @@ PAGES = {
     "certificate": f"/deletions/{DEMO_PROJECT}/0{0:031x}/certificate",
     "discard": f"{ONE}/discard",
     "hold": f"{ONE}/hold",
+    "replay-one": f"{ONE}/replay",
     "related": "/related",
+    "related-erase-all": "/related/erase",
+    "related-restore": f"/deletions/{DEMO_PROJECT}/{LEFT}/related-restore",
+    "back": "/back",
+    "back-request": "/back/request",
+    "a-replay": "/replays/replay-1",
+    "replay-cancel": "/replays/replay-1/cancel",
+    "hold-remove": f"/holds/{DEMO_PROJECT}/0c{'0' * 30}/remove",
     "one-left": f"/deletions/{DEMO_PROJECT}/{LEFT}",
     "related-erase": f"/deletions/{DEMO_PROJECT}/{LEFT}/related-erase",
     "holds": "/holds",
@@ -56,12 +84,51 @@ PAGES = {
     "run": "/retention/runs/failed-trainings-20261120-033000-ab10",
     "run-cancel": "/retention/runs/failed-trainings-20261120-033000-ab10/cancel",
     "receipts": "/receipts",
+    "receipts-verify": "/receipts/verify",
     "tokens": "/tokens",
+    "token-rotate": "/tokens/shop/rotate",
+    "token-revoke": "/tokens/shop/revoke",
     "audit": "/audit",
     "webhooks": "/webhooks",
+    "webhook-new": "/webhooks/new",
+    "webhook-edit": "/webhooks/shop/edit",
+    "webhook-rotate": "/webhooks/shop/rotate",
+    "webhook-remove": "/webhooks/shop/remove",
+    "webhook-replay": "/webhooks/crm/replay",
+    "webhook-replay-one": "/webhooks/crm/{message}/replay",
+    "parked": "/parked",
+    "parked-group": f"/parked/refused:{DEMO_PROJECT}",
+    "parked-send": "/parked/foreign:shop.mail/send",
+    "parked-discard": "/parked/bad:eraser.delete/discard",
     "reference": "/openapi",
     "not-found": "/find?job=nothing",
 }
+ELSEWHERE = {"/login": "the tests of signing in", "/receipts/export": "a file to save, no page"}
+LOOKS = ("dark", "phone", *(["light"] if os.environ.get("SCREENSHOTS") else []))  # the phone is light
+WHO = {"reason": "TICKET-4711", "by": "ops-7"}
+FORMS = {  # name -> the page with the form, what is typed, the button, and the heading that it leads to
+    "request-plan": ("/request", {"jobs": "0e00 0e01 ../x"}, "Show the plan", "Request 2 deletions"),
+    "request-refused": ("/request", {"jobs": "0e00", "project": "a b"}, "Show the plan", "Request deletions"),
+    "refused": (f"{ONE}/discard", {"reason": "asked by 0171 2345678", "by": "ops-7"}, "Discard", f"Discard {JOB}"),
+    "token-made": ("/tokens/shop/rotate", WHO, "Make the new secret", "Tokens"),
+    "webhook-secret": ("/webhooks/shop/rotate", WHO | {"overlap": "24h"}, "Make the new secret", "The secret of shop"),
+    "webhook-refused": ("/webhooks/shop/edit", {"url": "https://10.0.0.1/"} | WHO, "Change it", "Edit shop"),
+    "holds-done": ("/holds", {"jobs": "0e00 ../x"} | WHO, "Put on hold", "Holds"),
+    "verified": ("/receipts/verify", {}, "Verify", "Receipts"),
+}
+
+
+def addresses(message: str) -> dict[str, str]:
+    return {name: path.replace("{message}", message) for name, path in PAGES.items()}
+
+
+def test_every_route_of_the_console_has_an_address_here() -> None:
+    routes = [Route(view.path, print) for page in CONSOLE for view in page.VIEWS if view.show]
+    visited = set(ELSEWHERE)
+    for path in addresses("msg_1").values():
+        scope = {"type": "http", "method": "GET", "path": path.partition("?")[0], "root_path": ""}
+        visited |= {next((one.path for one in routes if one.matches(scope)[0] is Match.FULL), path)}
+    assert {one.path for one in routes} - visited == set()
 
 
 @dataclass
@@ -70,6 +137,11 @@ class House:
 
     url: str
     fleet: Fleet
+    message: str  # the id of a message to a webhook
+
+    @property
+    def pages(self) -> dict[str, str]:
+        return addresses(self.message)
 
 
 @pytest.fixture(scope="module")
@@ -90,21 +162,126 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         undertaker.ledger.pause(why="TICKET-4711", by="ops-7")
         undertaker.ledger.resume(why="TICKET-4711", by="ops-7")
         fleet.plant(*[f"0d{n:030x}" for n in range(60)], state="TRAIN_FAILED", created_at=1.7e9)
-        policy = tmp_path_factory.mktemp("policies") / "eraser.toml"
-        policy.write_text(POLICY)
-        yield House(start_console(fleet, ERASER_CONFIG=str(policy)), fleet)
+        came_back(undertaker)
+        replays = Replays(undertaker.ledger)
+        replays.snapshot("replay-1", [Target(DEMO_PROJECT, "0b" + "0" * 30)])
+        replays.start(replays.terms("replay-1", why="T-1", by="ops-7", what="all", groups={}, mark=1, deadline_s=60))
+        for kind, what in ((ParkedKind.REFUSED, DEMO_PROJECT), (ParkedKind.FOREIGN, "shop.mail")):
+            park(Parking(undertaker.redis), kind, what, 3)
+        park(Parking(undertaker.redis), ParkedKind.BAD, "eraser.delete", 2, raw=False)
+        folder = tmp_path_factory.mktemp("settings")
+        (folder / "eraser.toml").write_text(POLICY + receiver(folder))
+        token, _ = make("shop", [Scope.REQUEST])
+        TokenFile(folder / "tokens.toml").add(token, section(token, datetime.now(UTC)))
+        environ = {"ERASER_CONFIG": str(folder / "eraser.toml"), "ERASER_WEBHOOKS_KEY": new_secret()}
+        environ |= {"ERASER_API_TOKENS_FILE": str(folder / "tokens.toml")}
+        app = AppContext.load(fleet.env | environ)
+        webhook_endpoints.add(app, "shop", "https://shop.example.com/hooks", [], [], Approval("ops-7", "TICKET-4711"))
+        (message, *_) = give_up(undertaker, *[f"0f{n:030x}" for n in range(3)])
+        yield House(start_console(fleet, **environ), fleet, message)
 
 
-@pytest.mark.parametrize("look", ["light", "dark", "phone"])
+def came_back(undertaker: Undertaker) -> None:
+    rechecks.record(undertaker.ledger, None, {Target(DEMO_PROJECT, f"0{1:031x}"): "back"}, looks=[None])
+
+
+def receiver(folder: Path) -> str:
+    """An endpoint of the file."""
+    (folder / "crm.secret").write_text(new_secret())
+    return '[webhooks.crm]\nurl = "https://crm.example.com/hooks"\nsecret_files = ["crm.secret"]\n'
+
+
+@pytest.mark.parametrize("look", LOOKS)
 def test_each_page_fits_its_window_and_can_be_read_aloud(context: Visits, state: House, look: str) -> None:
     window = context(state.url, dark=look == "dark", size=PHONE if look == "phone" else None)
-    for name, path in PAGES.items():
-        page = window.open(path)
-        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), name
-        window.keep(f"{name}-{look}", whole=True)
-        if look != "light":  # the phone is light: both colours and both sizes are judged
-            found = Axe().run(page)
-            assert found.violations_count == 0, f"{name}: {found.generate_report()}"
+    for name, path in state.pages.items():
+        window.open(path)
+        judge(window, f"{name}-{look}")
+
+
+def judge(window: Visitor, name: str) -> None:
+    """Both colours and both sizes are judged."""
+    page = window.page
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), name
+    window.keep(name, whole=True)
+    if not name.endswith("light"):
+        found = Axe().run(page)
+        assert found.violations_count == 0, f"{name}: {found.generate_report()}"
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("name", FORMS)
+def test_what_a_form_leads_to_is_reached_by_keys_and_judged_alike(
+    context: Visits, state: House, name: str, look: str, tmp_path: Path
+) -> None:
+    context.foreseen.append("422 (Unprocessable")
+    path, typed, button, heading = FORMS[name]
+    window = context(state.url, dark=look == "dark", size=PHONE if look == "phone" else None)
+    page = window.open(path)
+    for field, text in typed.items():
+        focus(page, f'[name="{field}"]:not([type="hidden"])')
+        page.keyboard.press("ControlOrMeta+A")
+        page.keyboard.insert_text(text)
+    if name == "verified":
+        (file := tmp_path / "receipts.jsonl").write_text("{}\n")
+        drop(page, file)
+    focus(page, f'main button:text-is("{button}"), main button:text-matches("^{button} ")')
+    enter(page)
+    expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+    judge(window, f"{name}-{look}")
+
+
+def focus(page: Page, selector: str) -> None:
+    """Press Tab until what the selector finds first has the focus."""
+    wanted = page.locator(selector).first
+    for _ in range(200):
+        if wanted.evaluate("one => one === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"no Tab leads to {selector}")
+
+
+def drop(page: Page, file: Path) -> None:
+    """Drop a file from the desktop on the page's field."""
+    page.locator('input[type="file"]').scroll_into_view_if_needed()
+    box = page.locator('input[type="file"]').bounding_box()
+    assert box
+    at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    data = {"items": [], "files": [str(file)], "dragOperationsMask": 1}
+    devtools = page.context.new_cdp_session(page)
+    while not page.locator('input[type="file"]').input_value():
+        for kind in ("dragEnter", "dragOver", "drop"):
+            devtools.send("Input.dispatchDragEvent", {"type": kind, "data": data, **at})
+            page.evaluate("new Promise(requestAnimationFrame)")  # the page takes note of it
+
+
+NEXT = """() => {
+  const one = document.activeElement
+  if (one === document.body) return [null, true]
+  const first = !one.dataset.reached
+  one.dataset.reached = 'yes'
+  const style = getComputedStyle(one)
+  return [first, style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0]
+}"""
+MISSED = """() => [...document.querySelectorAll('a[href], button, input, select, textarea, summary')]
+  .filter(one => one.checkVisibility({visibilityProperty: true}) && !one.disabled && one.type !== 'hidden')
+  .filter(one => !(one.type === 'radio' && !one.checked) && !one.dataset.reached && one.tabIndex >= 0)
+  .map(one => one.outerHTML.slice(0, 120))"""
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_keys_alone_lead_to_everything_on_each_page_and_one_sees_where_they_are(
+    context: Visits, state: House, name: str
+) -> None:
+    page = context(state.url).open(state.pages[name])
+    page.locator(".skip").focus()  # the first of each page, wherever the focus is when it opens
+    while True:
+        first, seen = page.evaluate(NEXT)
+        assert seen, page.evaluate("document.activeElement.outerHTML")
+        if not first:  # the end of the page, or its beginning again
+            break
+        page.keyboard.press("Tab")
+    assert page.evaluate(MISSED) == []
 
 
 def focused(page: Page) -> str:
@@ -195,8 +372,9 @@ def test_the_time_here_stands_beside_utc(context: Visits, state: House) -> None:
 def test_a_dialog_opens_with_the_focus_on_its_reason(context: Visits, state: House) -> None:
     page = context(state.url).open(f"{ONE}/discard")
     assert page.evaluate("document.activeElement.id") == "reason"
-    page.goto(state.url + PAGES["several"])
-    assert page.evaluate("document.activeElement.id") == "reason"
+    for name in ("several", "token-rotate", "token-revoke", "webhook-rotate", "webhook-remove", "parked-discard"):
+        page.goto(state.url + PAGES[name])
+        assert page.evaluate("document.activeElement.id") == "reason", name
 
 
 def test_several_are_chosen_and_held_by_keyboard_alone(context: Visits, state: House) -> None:
@@ -288,7 +466,7 @@ def test_what_is_long_comes_in_the_end_though_its_first_answer_is_lost(context: 
     page = context(state.url).open("/")
     lost: list[str] = []
 
-    def lose_the_first(route: Route) -> None:
+    def lose_the_first(route: Intercepted) -> None:
         if route.request.headers.get("hx-request") and not lost:
             lost.append(route.request.url)
             route.abort()

@@ -252,7 +252,8 @@ def advice(view: Overview) -> Iterator[Advice]:
         why = f"{labels.count(dead, 'dead letter')} {'needs' if dead == 1 else 'need'} a person"
         yield Advice(why, "eraser dead groups", "dead")
     for hook in filter(lambda one: one.dead, view.endpoints):
-        why = f"given up: {labels.count(hook.dead, 'message')} to webhook {hook.name}"
+        were = "was" if hook.dead == 1 else "were"
+        why = f"{labels.count(hook.dead, 'message')} to webhook {hook.name} {were} given up"
         yield Advice(why, f"eraser webhooks deliveries {hook.name} --state dead", "webhooks", hook.name)
 
 

@@ -63,7 +63,7 @@ def test_status_says_which_endpoint_was_given_up_on_and_what_to_type(crm: Comman
     give_up(undertaker, "a", "b")
     assert crm("status", "--json").json[0]["webhooks"] == [{"endpoint": "crm", "waiting": 0, "dead": 2}]
     shown = " ".join(crm("status").out.split())
-    assert "eraser webhooks deliveries crm --state dead (given up: 2 messages to webhook crm)" in shown
+    assert "eraser webhooks deliveries crm --state dead (2 messages to webhook crm were given up)" in shown
 
 
 def test_a_test_message_arrives_where_the_url_has_no_path(command: Command, receiver: Receiver, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ def saved(console: Console, query: str = "") -> bytes:
 def test_what_ended_is_listed_page_by_page_with_its_certificates(console: Console) -> None:
     first = console.get("/receipts").text
     assert first.count('data-name="State"') == 50
+    assert len(re.findall(r">\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC</time>", first)) == 50
     later = next(to for to in links(first) if "from=" in to)
     rest = console.get(later).text
     assert rest.count('data-name="State"') == 11

@@ -70,7 +70,7 @@ def test_a_message_or_all_dead_ones_of_an_endpoint_are_sent_again(console: Conso
 def test_what_now_leads_to_messages_that_were_given_up(console: Console, undertaker: Undertaker) -> None:
     assert "to webhook crm" not in console.text("/")
     give_up(undertaker, "a")
-    assert "given up: 1 message to webhook crm" in console.text("/")
+    assert "1 message to webhook crm was given up" in console.text("/")
     assert 'href="/webhooks?state=dead&amp;endpoint=crm"' in console.get("/").text
 
 

@@ -32,7 +32,8 @@ def show_group(context: RequestContext) -> Page:
 
 def _described(group: Group) -> tuple[Group, str, str]:
     """A group, why it is here, and what to do about it."""
-    return group, parked_messages.WHY[group.kind], parked_messages.WHAT_TO_DO[group.kind].format(group=group.name)
+    what, command = parked_messages.WHAT_TO_DO[group.kind].format(group=group.name).split("eraser ")
+    return group, parked_messages.WHY[group.kind], f"{what}`eraser {command}`"
 
 
 def _place(message: Parked) -> Place:
