@@ -276,8 +276,8 @@ def test_keys_alone_lead_to_everything_on_each_page_and_one_sees_where_they_are(
     page = context(state.url).open(state.pages[name])
     page.locator(".skip").focus()  # the first of each page, wherever the focus is when it opens
     while True:
-        first, seen = page.evaluate(NEXT)
-        assert seen, page.evaluate("document.activeElement.outerHTML")
+        first, visible = page.evaluate(NEXT)
+        assert visible, page.evaluate("document.activeElement.outerHTML")
         if not first:  # the end of the page, or its beginning again
             break
         page.keyboard.press("Tab")

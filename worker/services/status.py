@@ -251,10 +251,9 @@ def advice(view: Overview) -> Iterator[Advice]:
     if (dead := view.every[State.DEAD] - to_start) > 0:
         why = f"{labels.count(dead, 'dead letter')} {'needs' if dead == 1 else 'need'} a person"
         yield Advice(why, "eraser dead groups", "dead")
-    for hook in filter(lambda one: one.dead, view.endpoints):
-        were = "was" if hook.dead == 1 else "were"
-        why = f"{labels.count(hook.dead, 'message')} to webhook {hook.name} {were} given up"
-        yield Advice(why, f"eraser webhooks deliveries {hook.name} --state dead", "webhooks", hook.name)
+    for name, n in ((one.name, one.dead) for one in view.endpoints if one.dead):
+        why = f"{labels.count(n, 'message')} to webhook {name} {'was' if n == 1 else 'were'} given up"
+        yield Advice(why, f"eraser webhooks deliveries {name} --state dead", "webhooks", name)
 
 
 def _closed(view: Overview) -> Iterator[Advice]:

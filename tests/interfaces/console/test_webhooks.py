@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.interfaces.cli.test_webhooks import give_up, taken
-from tests.support.console_pages import Console, words
+from tests.support.console_pages import Console, links, words
 from tests.support.dead_letters import Undertaker
 from worker.ledger import deliveries
 from worker.ledger.audit import AuditLog
@@ -107,3 +107,13 @@ def test_without_the_key_the_form_says_how_to_make_one(redis_url: str) -> None:
     one = Console(redis_url)
     with one.client:
         assert "eraser webhooks secret webhooks.key" in one.text("/webhooks/new")
+
+
+def test_messages_go_on_page_by_page_with_their_filters(console: Console, undertaker: Undertaker) -> None:
+    expected = give_up(undertaker, *[f"job-{n}" for n in range(120)])
+    path, found = "/webhooks?state=dead", []
+    while path:
+        page = console.get(path).text
+        found += re.findall(r"<span class=\"mono\">(msg_[0-9a-f]+)<", page)
+        path = next((to for to in links(page) if "from=" in to and "state=dead" in to), "")
+    assert sorted(found) == sorted(expected)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import dropwhile, islice
 
 from worker.interfaces.console import dialogs
 from worker.interfaces.console.dialogs import Dialog
 from worker.interfaces.console.request_context import Page, RequestContext, View
-from worker.ledger.deliveries import DeliveryState
+from worker.ledger.deliveries import Delivery, DeliveryState
 from worker.model.errors import UsageError
 from worker.services import webhooks
 from worker.services.act import Approval
@@ -28,11 +28,13 @@ def show(context: RequestContext) -> Page:
         why_not = f"state is one of {', '.join(STATES)}, and type one of {', '.join(EVENTS)}"
         state = event = ""
     wanted = DeliveryFilter(fields["endpoint"] or None, DeliveryState(state) if state else None, event or None)
-    found = list(islice(webhooks.newest(app, wanted), ROWS + 1))
+    found = webhooks.newest(app, wanted)
+    if last := context.query("from"):  # the newest first: more may have come before it, and none comes behind it
+        found = islice(dropwhile(lambda one: _cursor(one) != last, found), 1, None)
+    rows = list(islice(found, ROWS + 1))
     options = {
         "endpoints": webhooks.overview(app),
-        "rows": found[:ROWS],
-        "more": len(found) > ROWS,
+        "page": {"rows": rows[:ROWS], "cursor": _cursor(rows[ROWS - 1]) if len(rows) > ROWS else None},
         "fields": fields,
         "filtered": any(fields.values()),
         "states": STATES,
@@ -41,6 +43,10 @@ def show(context: RequestContext) -> Page:
         "now": app.redis_ms(),
     }
     return Page("webhooks.html", options, 422 if why_not else 200)
+
+
+def _cursor(one: Delivery) -> str:
+    return f"{one.account}:{one.endpoint}:{one.id}"
 
 
 def _dialog(context: RequestContext) -> Dialog:
