@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import pytest
 import yaml
 
 from tests.support.dead_letters import PROJECT, Undertaker
-from tests.support.promql import Scrapes, check_selector, scraped, selectors
+from tests.support.promql import Labels, Scrapes, check_selector, scraped, selectors
 from tests.test_readme import ours, parses
 from worker.config.webhooks import EventType
 from worker.execution.app_context import AppContext
@@ -131,7 +132,41 @@ def scene(redis_url: str, undertaker: Undertaker, tmp_path: Path) -> Any:
 
 def fired(then: bytes, now: bytes) -> set[str]:
     scrapes = Scrapes(then, now)
-    return {name for name, rule in RULES.items() if scrapes.fires(rule["expr"])}
+    found = {name for name, rule in RULES.items() if scrapes.fires(rule["expr"])}
+    if shutil.which("promtool"):
+        prometheus_finds(found, then, now)
+    return found
+
+
+def prometheus_finds(names: set[str], then: bytes, now: bytes) -> None:
+    """Fail unless Prometheus's own engine finds the same: the first page was scraped for an hour, the second once."""
+    before, after = scraped(then), scraped(now)
+    series = [
+        {"series": text_of(labels), "values": f"{before.get(labels, '_')}x60 {after.get(labels, 'stale')}"}
+        for labels in before.keys() | after.keys()
+    ]
+    expected = [
+        {
+            "expr": f"count({rule['expr']}) > bool 0 or vector(0)",
+            "eval_time": "61m",
+            "exp_samples": [{"labels": "{}", "value": int(name in names)}],
+        }
+        for name, rule in RULES.items()
+    ]
+    test = {"rule_files": [str(FILE)], "evaluation_interval": "1m"}
+    test["tests"] = [{"interval": "1m", "input_series": series, "promql_expr_test": expected}]
+    with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
+        json.dump(test, file)
+        file.flush()
+        done = subprocess.run(["promtool", "test", "rules", file.name], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def text_of(labels: Labels) -> str:
+    """A series as PromQL writes it."""
+    named = dict(labels)
+    name = named.pop("__name__")
+    return name + "{" + ",".join(f"{label}={json.dumps(value)}" for label, value in named.items()) + "}"
 
 
 HAPPENED: dict[str, Callable[[Scene], object]] = {

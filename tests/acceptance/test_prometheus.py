@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,14 @@ SETTINGS = IMPATIENT | {"ERASER_RATE": "40", "ERASER_RELATED_SCHEDULE": "1s,2s"}
 
 
 @contextlib.contextmanager
-def scraped_fleet(folder: Path, receiver: Receiver, **settings: str) -> Iterator[tuple[Fleet, Prometheus]]:
+def scraped_fleet(
+    folder: Path, receiver: Receiver, simulator: Sequence[str] = (), **settings: str
+) -> Iterator[tuple[Fleet, Prometheus]]:
     """An installation with a webhook, a policy, two workers, its page of metrics and a Prometheus."""
     policy = POLICY.replace('["p"]', f'["{DEMO_PROJECT}"]')
     config = f"[accounts.default]\n{receiver.toml(folder)}{policy}"
-    with Fleet(settings=SETTINGS | settings, config=config, application="tests.acceptance.quick_webhooks") as fleet:
+    how: Any = {"config": config, "simulator": simulator, "application": "tests.acceptance.quick_webhooks"}
+    with Fleet(settings=SETTINGS | settings, **how) as fleet:
         (port,) = free_ports(1)
         eraser = Path(sys.executable).with_name("eraser")
         fleet.start("metrics", [eraser, "metrics", "--serve", "--port", str(port)])
