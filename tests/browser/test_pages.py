@@ -479,3 +479,35 @@ def test_what_is_long_comes_in_the_end_though_its_first_answer_is_lost(context: 
     expect(page.get_by_label("Type 1100")).to_be_visible()
     expect(page.get_by_text("this page is out of date")).to_be_hidden()
     assert lost, "it was asked for twice"
+
+
+def test_parked_messages_are_sent_to_the_broker_again(context: Visits, state: House) -> None:
+    client = state.fleet.ledger.client
+    park(Parking(client), ParkedKind.FAULT, "eraser.delete", 2)
+    page = context(state.url).open("/parked/fault:eraser.delete/send")
+    for name, text in WHO.items():
+        page.locator(f'[name="{name}"]').fill(text)
+    page.get_by_role("button", name="Send them").click()
+    expect(page.get_by_role("status")).to_have_text("2 messages sent to eraser.")
+    assert client.llen("eraser") == 2
+    client.delete("eraser")
+
+
+def test_an_endpoint_is_made_and_removed_by_keyboard_alone(context: Visits, state: House) -> None:
+    page = context(state.url).open("/webhooks")
+    tab_to(page, "New endpoint…")
+    enter(page)
+    for name, text in {"name": "till", "url": "https://till.example.com/hooks", **WHO}.items():
+        focus(page, f'[name="{name}"]')
+        page.keyboard.insert_text(text)
+    tab_to(page, "Make it")
+    enter(page)
+    expect(page.locator("#secret")).to_contain_text("whsec_")
+    tab_to(page, "Continue")
+    enter(page)
+    expect(page.get_by_role("row", name="till")).to_contain_text("ledger")
+    page.goto(f"{state.url}/webhooks/till/remove")
+    page.keyboard.insert_text("TICKET-4711")
+    tab_to(page, "Remove it")
+    enter(page)
+    expect(page.get_by_role("status")).to_have_text("The endpoint till is removed.")

@@ -152,3 +152,7 @@ def test_a_new_secret_is_one_that_signs(command: Command, tmp_path: Path) -> Non
     Webhook(text.strip())
     again = command("webhooks", "secret", str(file))
     assert (again.code, "nothing was written" in again.err, file.read_text()) == (2, True, text)
+
+
+def test_an_endpoint_of_the_file_is_tried_while_redis_is_away(crm: Command) -> None:
+    assert crm("webhooks", "test", "crm", ERASER_REDIS_URL="redis://127.0.0.1:1/0").code == 0
