@@ -4,13 +4,14 @@
 local OPEN = { pending = true, running = true, held = true }  -- states that have not ended
 
 -- Whole milliseconds, cut: what is due now must not come out as due in half a millisecond.
-local function ms(x) return string.format('%.0f', math.floor(x)) end
+local function ms(x) return string.format(x < 2 ^ 53 and x > -2 ^ 53 and '%d' or '%.0f', math.floor(x)) end  -- '%d' is quick
 
 local function record(ref) return K.record .. ref end
 
 -- A ref is `<project>/<id>` for a job and `<project>/<kind>:<id>` for every other kind, whose pace is its own: so what
 -- is pending of it waits in a queue of its own.
-local function kind_of(ref) return string.match(ref, '/([%w_]+):') end
+local function kind_of(ref) return string.find(ref, ':', 1, true) and string.match(ref, '/([%w_]+):') end
+local function project_of(ref) return string.sub(ref, 1, (string.find(ref, '/', 1, true) or #ref + 1) - 1) end
 local function queue_of(lane, ref)
   local kind = kind_of(ref)
   return (lane == 'user' and lane or 'bulk') .. (kind and ':' .. kind or '')

@@ -69,7 +69,7 @@ local function parts_of(ref)
   local refs, ids = {}, {}
   for _, part in ipairs(table_of(redis.call('HGET', erasure(ref), E.parts)) or {}) do
     if type(part) == 'table' and type(part.id) == 'string' and type(part.part) == 'string' then
-      refs[#refs + 1] = string.match(ref, '^[^/]*') .. '/' .. part.part .. ':' .. part.id
+      refs[#refs + 1] = project_of(ref) .. '/' .. part.part .. ':' .. part.id
       ids[#refs] = part.id
     end
   end

@@ -43,7 +43,7 @@ end
 
 local function put(name, value)
   read_gate()[name] = value
-  gate_numbers[name] = number(value)
+  gate_numbers[name] = type(value) == 'number' and value or nil
   gate_dirty[name] = value
   gate_gone[name] = nil
 end
@@ -62,7 +62,7 @@ local function write_gate()
   local set, gone = {}, {}
   for name, value in pairs(gate_dirty) do
     set[#set + 1] = name
-    set[#set + 1] = type(value) == 'number' and string.format('%.6f', value) or value
+    set[#set + 1] = value
   end
   for name in pairs(gate_gone) do gone[#gone + 1] = name end
   if #gone > 0 then redis.call('HDEL', K.gate, unpack(gone)) end
@@ -76,7 +76,6 @@ local function note_quota(now, quota)
     remaining = quota.remaining, at = tonumber(ms(now)) }))
 end
 
-local function project_of(ref) return string.match(ref, '^[^/]*') end
 -- A closed project is closed for one kind only.
 local function project_scope(ref)
   local kind = kind_of(ref)

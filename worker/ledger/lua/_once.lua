@@ -34,12 +34,12 @@ local function once(body, unless, later)
   local seq, endpoint = string.match(ARGV[2], '^(%d+) ?([^ @]*)')
   seq = tonumber(seq)
   local kept_answer = redis.call('HGET', K.operations, caller) or ''
-  local last, first_answer = string.match(kept_answer, '^(%d+) %d+ (.*)$')
-  if last and tonumber(last) == seq then
+  local last = tonumber(string.match(kept_answer, '^(%d+) %d+ '))
+  if last == seq then
     if options.confirmed then redis.call('HSET', K.operations, caller, kept_answer) end  -- WAIT is about what a connection wrote
-    return first_answer
+    return string.match(kept_answer, '^%d+ %d+ (.*)$')
   end
-  if last and tonumber(last) > seq then return '{"stale":true}' end
+  if last and last > seq then return '{"stale":true}' end
   local kept = redis.call('HMGET', K.account, 'endpoint', 'schema', 'outbox')
   local bound, version = kept[1], number(kept[2], kept[2] and SCHEMA_VERSION or kept[1] and 1)  -- spoilt: check.lua reports it
   outbox_until = number(kept[3])

@@ -9,7 +9,7 @@
 local function not_here()
   local checked, last, unplaced = {}, nil, {}
   for i = 4, #ARGV do
-    local project = string.match(ARGV[i], '^[^/]*')
+    local project = project_of(ARGV[i])
     if project ~= last and not checked[project] then
       checked[project] = true
       local place = redis.call('HGET', K.projects, project)
@@ -23,7 +23,7 @@ end
 -- Must nothing of it be taken? Its project is being moved ('elsewhere'), or the settings of the process that asks do not
 -- give it to this account ('stray').
 local function lies_elsewhere(ref, strays)
-  local project = string.match(ref, '^[^/]*')
+  local project = project_of(ref)
   local place = redis.call('HGET', K.projects, project)
   if place == 'moving' or place == 'moved' then return 'elsewhere' end
   for _, stray in ipairs(strays or {}) do
