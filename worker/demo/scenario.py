@@ -20,7 +20,7 @@ NOT_DELETABLE_SCHEDULE = "1s"
 CALL_TIMEOUT = "2s"
 LEASE = "4s"
 SHORT_DEADLINE_S = 6.0
-OUTAGE_S = 2.0  # at least; it lasts until the gate closes
+OUTAGE_S = 1.0  # at least; it lasts until the gate closes, and then until a probe is answered
 RELATED_SCHEDULE = "1s,2s"  # when it is looked for what a job left, and again after our own deletions
 BYSTANDERS = 7  # jobs without a request
 
