@@ -261,7 +261,10 @@ NEXT = """() => {
   const first = !one.dataset.reached
   one.dataset.reached = 'yes'
   const style = getComputedStyle(one)
-  return [first, style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0]
+  const box = one.getClientRects()[0]
+  const on_top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2)
+  const open = one.contains(on_top) || (on_top && on_top.contains(one))  // nothing that sticks lies on it
+  return [first, open && style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0]
 }"""
 MISSED = """() => [...document.querySelectorAll('a[href], button, input, select, textarea, summary')]
   .filter(one => one.checkVisibility({visibilityProperty: true}) && !one.disabled && one.type !== 'hidden')
