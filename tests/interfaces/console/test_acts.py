@@ -207,8 +207,11 @@ def test_an_app_user_is_held_and_released_and_never_shown(console: Console, unde
 
 
 def test_jobs_or_an_app_user_not_both_and_not_none(console: Console) -> None:
-    for fields in ({"jobs": "a", "app_user": "u-1"}, {"jobs": "", "app_user": ""}):
-        assert "not both" in refused(console.send("/holds", to="/holds", **fields, **REASON))
+    both = refused(console.send("/holds", to="/holds", jobs="a", app_user="u-1", **REASON))
+    assert "give jobs, or an app user, not both" in both.lower()
+    none = refused(console.send("/holds", to="/holds", jobs="", app_user="", **REASON))
+    assert "give jobs, or an app user" in none.lower()
+    assert "not both" not in none
 
 
 def test_a_hold_is_removed_from_its_line(console: Console) -> None:

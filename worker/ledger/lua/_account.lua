@@ -4,7 +4,10 @@
 local OPEN = { pending = true, running = true, held = true }  -- states that have not ended
 
 -- Whole milliseconds, cut: what is due now must not come out as due in half a millisecond.
-local function ms(x) return string.format(x < 2 ^ 53 and x > -2 ^ 53 and '%d' or '%.0f', math.floor(x)) end  -- '%d' is quick
+local function ms(x)
+  x = math.floor(x)  -- a number, where it was the text of one
+  return string.format(x < 2 ^ 53 and x > -2 ^ 53 and '%d' or '%.0f', x)  -- '%d' is quick
+end
 
 local function record(ref) return K.record .. ref end
 
