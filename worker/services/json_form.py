@@ -30,6 +30,12 @@ def as_json(record: Any, *names: str, but: tuple[str, ...] = (), **renamed: str)
     return made
 
 
+def names(record: type, but: tuple[str, ...] = ()) -> list[str]:
+    """The names that `as_json` gives the fields of such a record, without `but`."""
+    chosen = [field.name for field in fields(record) if field.name not in but]
+    return [name for field in chosen for name in (_target(None) if field == "ref" else (field,))]
+
+
 def _target(target: Target | None) -> dict[str, Any]:
     if target is None:
         return dict.fromkeys(("project_id", "kind", "id", "job_id"))

@@ -69,6 +69,9 @@ def archived(app: AppContext, wanted: DeletionFilter) -> int:
     return sum(n for project, state, n in every if wanted.project in (None, project) and state in wanted.states)
 
 
+COLUMNS = (*json_form.names(Deletion, but=_LEFT_OUT), "erasure")
+
+
 def as_json(d: Deletion) -> dict[str, Any]:
     """One row: the fields of `show.as_json` that fit a line, and the last answer."""
     return json_form.as_json(d, but=_LEFT_OUT) | {"erasure": d.whole.verdict if d.whole else None}

@@ -79,7 +79,8 @@ def list_(output: str, limit: int | None, **fields: Any) -> None:
     wanted = filter_of(app, fields)
     found = (letter for letter in letters.letters(app) if wanted.passes(letter))
     if for_programs() or output != "table":
-        if not rows.write(_letter_json(letter, now) for letter in islice(found, limit)):
+        lines = (_letter_json(letter, now) for letter in islice(found, limit))
+        if not rows.write(lines, _COLUMNS):
             note("No dead letter matches.")
     else:
         _letters_table(found, limit or ROWS, now, filtered=bool(wanted.words))
@@ -155,6 +156,10 @@ def _row(letter: DeadLetter, now: float, several: bool, of_one_group: bool) -> t
     return (letter.ref.name, *where, died, deadline, letter.round, last)
 
 
+_KEPT_BACK = ("account", "death", "whose")
+_COLUMNS = (*json_form.names(DeadLetter, but=_KEPT_BACK), "group", "days_left")
+
+
 def _letter_json(letter: DeadLetter, now: float) -> dict[str, Any]:
     days = days_left(letter.deadline_at, now)
-    return json_form.as_json(letter, but=("account", "death", "whose")) | {"group": group_of(letter), "days_left": days}
+    return json_form.as_json(letter, but=_KEPT_BACK) | {"group": group_of(letter), "days_left": days}

@@ -62,7 +62,7 @@ def list(output: str, limit: int | None, cursor: str | None, **fields: str | Non
         for last in chain([first], pages):
             yield from last.rows
 
-    any_rows = _table(tuple(found()), now) if for_people else rows.write(listing.as_json(one) for one in found())
+    any_rows = _table(tuple(found()), now) if for_people else rows.write(map(listing.as_json, found()), listing.COLUMNS)
     beside = say if for_people else note
     if last.cursor is not None:
         beside(f"There are more: {typed(click.get_current_context(), 'cursor')} --cursor {last.cursor}")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterable
-from itertools import chain
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import click
@@ -25,20 +24,20 @@ output_option = click.option(
 )
 
 
-def write(found: Iterable[dict[str, Any]]) -> bool:
-    """Write each as a line of JSON or of CSV. Returns whether there were any."""
-    rest = iter(found)
-    if (first := next(rest, None)) is None:
-        return False
-    if for_programs():
-        for one in chain([first], rest):
-            json_line(one)
-        return True
-    writer = csv.DictWriter(sys.stdout, list(first), lineterminator="\n")
+def write(found: Iterable[dict[str, Any]], columns: Sequence[str]) -> bool:
+    """Write each as a line of JSON, or of CSV below the names of its columns. Returns whether there were any."""
+    line = json_line if for_programs() else _csv_line(columns)
+    any_rows = False
+    for one in found:
+        line(one)
+        any_rows = True
+    return any_rows
+
+
+def _csv_line(columns: Sequence[str]) -> Callable[[dict[str, Any]], object]:
+    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
     writer.writeheader()
-    for one in chain([first], rest):
-        writer.writerow({name: _cell(value) for name, value in one.items()})
-    return True
+    return lambda one: writer.writerow({name: _cell(value) for name, value in one.items()})
 
 
 def _cell(value: object) -> object:
