@@ -73,6 +73,20 @@ def test_of_bad_ones_the_last_thousand_are_told_and_all_are_counted(parking: Par
     assert not [one for _, one in parking.each(group.name) if one.id == "m-0"]
 
 
+def test_only_the_first_message_of_a_group_for_a_minute_is_to_be_told(client: redis.Redis, parking: Parking) -> None:
+    def park(what: str, id_: str) -> str | None:
+        return parking.park(ParkedKind.BAD, what, message(id_))
+
+    assert [park("a", f"m-{number}") for number in range(3)] == ["bad:a", None, None]
+    assert park("b", "m-3") == "bad:b"
+    pass_time(client, 59.9)
+    assert park("a", "m-4") is None
+    pass_time(client, 60)
+    assert park("a", "m-5") == "bad:a"
+    pass_time(client, -3600)
+    assert park("a", "m-6") == "bad:a", "a clock that was put back silences nothing for an hour"
+
+
 def test_names_that_anybody_sends_are_harmless_and_not_without_end(client: redis.Redis, parking: Parking) -> None:
     assert group_name(ParkedKind.FOREIGN, "a b\n\x1b[31m:" + "x" * 100) == "foreign:a_b_31m_" + "x" * 56
     assert group_name(ParkedKind.FOREIGN, "") == "foreign:-"

@@ -49,6 +49,16 @@ MESSAGES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"ref": "p/a"},
         TARGET | {"state": "cancelled", "round": 1, "run": None, "requested_at": None},
     ),
+    (
+        EventType.PARKED,
+        {"kind": "bad", "group": "bad:t", "task": "t", "task_id": "m", "scope": "project p", "job_id": "a"},
+        {"kind": "bad", "group": "bad:t", "task": "t", "task_id": "m", "project_id": "p", "job_id": "a"},
+    ),
+    (
+        EventType.PARKED,
+        {"kind": "refused", "group": "refused:-", "task": "t"},
+        {"kind": "refused", "group": "refused:-", "task": "t", "task_id": None, "project_id": None, "job_id": None},
+    ),
     (TEST, {"endpoint": "crm"}, {"endpoint": "crm"}),
 ]
 

@@ -48,6 +48,7 @@ class EventType(StrEnum):
     REPLAY_FINISHED = "replay.finished"
     ACCOUNT_CLOSED = "account.closed"
     ACCOUNT_OPENED = "account.opened"
+    PARKED = "message.parked"
 
 
 KEY: Final = "ERASER_WEBHOOKS_KEY"  # what the secrets of endpoints in the ledger are derived from

@@ -28,9 +28,11 @@ import redis
 from celery import Celery
 from celery.exceptions import Ignore
 
+from worker.config.webhooks import EventType
 from worker.execution.app_context import AppContext
-from worker.execution.intake_reasons import clipped, ids_of, is_for_later, reason_of
+from worker.execution.intake_reasons import clipped, ids_of, is_for_later, reason_of, told_of
 from worker.execution.messages import LENT, Envelope, Lent, RequestMessage, arguments
+from worker.ledger import deliveries
 from worker.ledger.parking import Parked, ParkedKind, Parking
 from worker.ledger.types import Accepted
 from worker.model.errors import EraserError, OtherSchema, SettingsError, UsageError
@@ -212,10 +214,24 @@ class Intake:
         context = self._context()
         context.ledger(next(iter(context.settings.accounts))).refuse_when_nearly_full()
         wait_s = FAULT_S if kind is ParkedKind.FAULT else min(MOST_S, FIRST_S * 2 ** min(message.times - 1, 16))
-        self.parking.park(kind, what, message, wait_s=wait_s)
+        group = self.parking.park(kind, what, message, wait_s=wait_s)
         fields = {"kind": kind.value, "task": message.task, "task_id": message.id, "job_id": message.job}
         level = logging.ERROR if kind in (ParkedKind.BAD, ParkedKind.FAULT) else logging.WARNING
         log.log(level, "message.parked", extra={**fields, "project_id": message.project, "error": message.why})
+        if group and message.times == 1 and kind is not ParkedKind.FOREIGN:
+            self._tell(kind, group, message)
+
+    def _tell(self, kind: ParkedKind, group: str, message: Parked) -> None:
+        """Make it an event for webhooks: a hint, which is lost where it cannot be written down now."""
+        context, project = self._context(), message.project
+        known = project is not None and self._knows(project)
+        first = next(iter(context.settings.accounts))
+        account = context.settings.account_of(project).name if project and known else first
+        try:
+            about = told_of(kind, group, message, known=known)
+            deliveries.record(context.ledger(account), EventType.PARKED, about)
+        except (EraserError, redis.RedisError) as error:
+            log.warning("message.untold", extra={"account": account, "task_id": message.id, "error": str(error)})
 
     def _leave(self, lent: Lent | None) -> None:
         """A retried message has another place now. If this note is lost it is tried once more, and merges."""

@@ -87,10 +87,13 @@ class Parking:
         self._p = keys.parked
         self._clock = clock
 
-    def park(self, kind: ParkedKind, what: str, message: Parked, *, wait_s: float = 0.0) -> None:
-        """Put one aside. wait_s: until it may be tried again, if its kind ever is."""
+    def park(self, kind: ParkedKind, what: str, message: Parked, *, wait_s: float = 0.0) -> str | None:
+        """Put one aside. wait_s: until it may be tried again, if its kind ever is. Returns the group's name if this is
+        its first message for a minute.
+        """
         most = 0 if message.raw is not None else MOST_KEPT
-        self._run("park", group_name(kind, what), message.line(), message.why, str(wait_s * 1000), most)
+        found = self._run("park", group_name(kind, what), message.line(), message.why, str(wait_s * 1000), most)
+        return found.decode() if found else None
 
     def lend(self, group: str, most: int = BATCH) -> list[tuple[bytes, Parked]]:
         """Messages whose time has come, to nobody else for a minute."""

@@ -36,6 +36,10 @@ def _data(event: str, about: Mapping[str, Any]) -> dict[str, Any]:
             retry = about.get("retry")
             closure = {"scope": scope, "name": name or None, "cause": about.get("cause")}
             return closure | ({"next_try_at": rfc3339(float(retry))} if retry else {})
+        case EventType.PARKED:
+            project = str(about.get("scope", "")).partition(" ")[2] or None
+            named = {name: about.get(name) for name in ("kind", "group", "task", "task_id", "job_id")}
+            return named | {"project_id": project}
         case _:
             return dict(about) if event == TEST else {}
 

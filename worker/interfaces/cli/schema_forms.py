@@ -44,7 +44,7 @@ FIELDS: Mapping[str, str] = {  # type -> the fields that have it
         ledger_endpoint link look_request_id message name now of origin outcome part part_id payload payloadType plan
         policy policy_hash prev problem project_id proof reason redis refused region removed_by replay request_id
         requested_by result root rule run sample schedule scope secret selection setting settings sig signed_by
-        skip_reason stage state stopped_by target task title to todo token trouble type url value verdict
+        skip_reason stage state stopped_by target task task_id title to todo token trouble type url value verdict
         voice_train_job_id was webhook what why witness worker
     """,
     "when": """
@@ -285,5 +285,6 @@ WEBHOOKS: Mapping[str, str] = {  # type of a message -> the form of its data
     EventType.REPLAY_FINISHED: "account replay state total deleted gone dead cancelled",
     EventType.ACCOUNT_CLOSED: _ACCOUNT,
     EventType.ACCOUNT_OPENED: _ACCOUNT,
+    EventType.PARKED: "account kind group task task_id project_id job_id",
     TEST: "account endpoint",
 }

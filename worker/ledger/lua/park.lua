@@ -3,7 +3,7 @@
 --              groups        hash    group -> JSON {"since", "last" (ms since 1970), "why" (the latest), "n" (ever
 --              parked)} in:<group>    zset    messages (JSON); score: when it may be tried again (ms since 1970)
 --   ARGV     group, message (JSON), why, wait (ms until that time), most (so many of the group are kept; 0: all)
---   returns  how many are kept
+--   returns  the group if this is its first message for a minute; else nil
 --include _clock
 --include _account
 local group, message, why, wait, most = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -15,8 +15,9 @@ if not before and redis.call('HLEN', K.groups) >= MOST_GROUPS then
 end
 local now, key = clock(), KEYS[1] .. 'in:' .. group
 local entry = before and cjson.decode(before) or { since = tonumber(ms(now)), n = 0 }
+local last = tonumber(entry.last)
 entry.last, entry.why, entry.n = tonumber(ms(now)), why, entry.n + 1
 redis.call('ZADD', key, ms(now + wait), message)
 if most > 0 then redis.call('ZREMRANGEBYRANK', key, 0, -most - 1) end
 redis.call('HSET', K.groups, group, cjson.encode(entry))
-return redis.call('ZCARD', key)
+if not last or math.abs(now - last) >= MINUTE then return group end
