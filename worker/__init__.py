@@ -1,3 +1,3 @@
 """avatar-eraser: every accepted deletion of a MetaStudio training job ends with what MetaStudio answered."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
