@@ -19,12 +19,13 @@ from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.proxy import Proxy
 from tests.support.waiting import wait_until
 from tests.support.webhook_receiver import Receiver
-from worker.execution import deliverer
+from worker.execution import deliverer, endpoints
 from worker.execution.app_context import AppContext
 from worker.execution.deliverer import Deliverer
 from worker.ledger import deliveries
 from worker.ledger.deliveries import Delivery, DeliveryState
 from worker.ledger.schema.keys import Key
+from worker.model.errors import Unreachable
 from worker.model.target import Target
 from worker.services import webhook_endpoints
 from worker.services.act import Approval
@@ -220,14 +221,15 @@ def test_an_endpoint_that_is_made_changed_and_removed_meanwhile_needs_no_restart
         app = configured(ERASER_WEBHOOKS_KEY=new_secret(), ERASER_CA_BUNDLE=str(bundle), ERASER_PROXY=proxy.url)
         why = Approval("ops-7", "TICKET-4711")
         with delivering(app) as one:
-            _, secret = webhook_endpoints.add(app, "crm", "https://crm.example.com/", [], [], why)
-            receiver.secrets.append(secret)
+            receiver.secrets.append(webhook_endpoints.add(app, "crm", "https://crm.example.com/", [], [], why).secret)
             wait_until(lambda: "crm" in one._queues, what="the endpoint is known")
             wait_until(lambda: deliveries.heads(app.redis, ["default"], [])["default"].recorded_until, what="recorded")
             undertaker.end("a", to="deleted")
             wait_until(lambda: len(receiver.messages) == 1, what="its first message arrives")
 
-            receiver.secrets.append(webhook_endpoints.rotate(app, "crm", 3600, why))  # each of them has to verify
+            receiver.secrets.append(
+                webhook_endpoints.rotate(app, "crm", 3600, why).secret
+            )  # each of them has to verify
             wait_until(lambda: len(one._queues["crm"].endpoint.secret_ids) == 2, what="both secrets are used")
             undertaker.end("b", to="deleted")
             wait_until(lambda: len(receiver.messages) == 2, what="a message that both have signed")
@@ -243,6 +245,47 @@ def test_an_endpoint_that_is_made_changed_and_removed_meanwhile_needs_no_restart
             wait_until(lambda: not one._queues, what="it is removed")
     assert [message["data"]["id"] for message in receiver.messages] == ["a", "b", "d"]
     assert receiver.wrong == []
+
+
+def test_a_worker_that_never_read_the_endpoints_leaves_events_for_one_that_did(
+    configured: Start, receiver: Receiver, undertaker: Undertaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: AppContext) -> None:
+        raise Unreachable("its server is away")
+
+    app = configured(receiver.toml(tmp_path, "file"), ERASER_WEBHOOKS_KEY=new_secret())
+    webhook_endpoints.add(app, "crm", "https://crm.example.com/", [], [], Approval("ops-7", "TICKET-4711"))
+    monkeypatch.setattr(Deliverer, "_serve", lambda *_: None)
+    Deliverer(app).turn()
+    undertaker.end("a", to="deleted")
+    with monkeypatch.context() as failing:
+        failing.setattr(endpoints, "known", away)
+        (blind := Deliverer(app)).turn()
+    assert kept(app) == []
+    blind.turn()
+    assert {one.endpoint for one in kept(app)} == {"crm", "file"}
+
+
+def test_endpoints_that_cannot_be_read_are_logged_once(
+    configured: Start, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
+) -> None:
+    app = configured()
+    app.redis.set(app.keys.endpoints, "of another program")
+    request.addfinalizer(lambda: app.redis.delete(app.keys.endpoints))
+    one = Deliverer(app)
+    for _ in range(3):
+        one.turn()
+    assert [record.message for record in caplog.records if record.name == deliverer.__name__] == ["webhook.waits"]
+
+
+def test_a_disabled_endpoint_costs_nothing(configured: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    app, why = configured(ERASER_WEBHOOKS_KEY=new_secret()), Approval("ops-7", "TICKET-4711")
+    webhook_endpoints.add(app, "crm", "https://crm.example.com/", [], [], why)
+    webhook_endpoints.change(app, "crm", why, on=False)
+    made: list[object] = []
+    monkeypatch.setattr(deliverer, "Sender", lambda *of: made.append(of))
+    Deliverer(app).turn()
+    assert made == []
 
 
 # -- trouble that is one account's, one endpoint's or one message's

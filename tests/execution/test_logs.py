@@ -157,6 +157,7 @@ def test_secrets_in_files_are_masked(tmp_path: Path) -> None:
 def test_the_keys_of_accounts_under_names_of_their_own_are_secrets() -> None:
     environ = {"STUDIO_A_AK": "AKEXAMPLE", "STUDIO_A_SK": "sk-example", "STUDIO_A_NAME": "studio"}
     assert set(logs.secrets_of(environ)) == {"AKEXAMPLE", "sk-example"}
+    assert set(logs.secrets_of({"ERASER_WEBHOOKS_KEY": "whsec_example"})) == {"whsec_example"}
 
 
 def test_a_url_is_no_secret_but_its_password_is() -> None:

@@ -75,12 +75,14 @@ class Deliverer(Periodic):
         self._ended = threading.Condition(self._lock)
         self._queues: dict[str, _Queue] = {}
         self._queues = self._made(app.settings.webhooks)
-        self._problems: dict[tuple[str, str], str] = {}  # (account, endpoint) -> what was logged last
+        self._known = False  # those of the ledger, too
+        self._problems: dict[tuple[str, str, str], str] = {}  # (account, endpoint, step) -> what was logged last
 
     def turn(self) -> float:
         """One round over all accounts. The trouble of one account, or of one endpoint, is that one's alone."""
-        with self._apart("", ""):
+        with self._apart("", "", "endpoints"):
             self._queues = self._made(endpoints.known(self._app))
+            self._known = True
         with self._apart("", ""):
             if not self._queues:
                 return IDLE_S
@@ -96,11 +98,12 @@ class Deliverer(Periodic):
         """A queue for each endpoint that is on; one that changed has a new one."""
         made = {}
         for name, endpoint in known.items():
+            if not endpoint.on:
+                continue
             queue = self._queues.get(name)
             if queue is None or queue.endpoint != endpoint:
                 queue = _Queue(endpoint, Sender(endpoint, self._app.environ, self._app.settings.network))
-            if endpoint.on:
-                made[name] = queue
+            made[name] = queue
         return made
 
     def stop(self) -> None:
@@ -110,22 +113,28 @@ class Deliverer(Periodic):
             self._ended.wait_for(lambda: not any(queue.attempts for queue in self._queues.values()), timeout=5)
 
     @contextmanager
-    def _apart(self, account: str, endpoint: str) -> Iterator[None]:
+    def _apart(self, account: str, endpoint: str, step: str = "") -> Iterator[None]:
         """An error in here is logged when it is a new one, and stops nothing else."""
+        key = (account, endpoint, step)
         about = lean({"account": account or None, "endpoint": endpoint or None})
         try:
             yield
-            self._problems.pop((account, endpoint), None)
+            self._problems.pop(key, None)
         except (redis.RedisError, EraserError) as error:
-            if self._problems.get((account, endpoint)) != str(error):
-                self._problems[account, endpoint] = str(error)
+            if self._problems.get(key) != str(error):
+                self._problems[key] = str(error)
                 log.warning("webhook.waits", extra=about | {"error": str(error)})
         except Exception:  # the thread must survive any internal error
             log.exception("webhook.fault", extra=about)
 
     def _fan_out(self, account: str, head: Head) -> Mapping[str, float]:
-        """Make deliveries of the account's events. Returns when the next one of each endpoint is due (ms)."""
+        """Make deliveries of the account's events. Returns when the next one of each endpoint is due (ms).
+
+        Not before all endpoints were known once: an event that is taken is lost to those that are not named.
+        """
         due = head.due
+        if not self._known:
+            return due
         with self._apart(account, ""):
             events = head.events or head.recorded_until < (self._app.now().timestamp() + RECORDED_S) * 1000
             while events and not self._stop.is_set():

@@ -44,7 +44,7 @@ _CHATTY = (
     "celery.beat",  # "Sending due task …": one a minute; `sweep.started` says what is done
     "celery.apps.worker",  # "… ready.": `worker.ready` says it
 )
-_SECRET_WORDS = ("TOKEN", "PASSWORD", "SECRET", "REDIS_URL", "BROKER_URL")
+_SECRET_WORDS = ("TOKEN", "PASSWORD", "SECRET", "WEBHOOKS_KEY", "REDIS_URL", "BROKER_URL")
 _SECRET_ENDS = ("_AK", "_SK", "_AK_FILE", "_SK_FILE")  # also variables that the accounts' file names
 _LONGEST_TRACE = 40  # lines
 _SHORTEST_SECRET = 4  # characters: masking a shorter one would mask everything

@@ -12,9 +12,8 @@ from worker.config.api_tokens import ApiToken, section
 from worker.config.token_file import TokenFile
 from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import ActionName
-from worker.model.errors import EraserError
 from worker.services.act import Approval
-from worker.services.redis_ping import require_redis
+from worker.services.noted import noted
 
 
 def create(app: AppContext, file: TokenFile, token: ApiToken, now: datetime, approval: Approval) -> str:
@@ -38,12 +37,4 @@ def revoke(app: AppContext, file: TokenFile, name: str, approval: Approval) -> s
 
 
 def _note(app: AppContext, approval: Approval, action: ActionName, name: str, result: str) -> str:
-    """In the audit of the first account, because a token belongs to none."""
-    entry = approval.entry(action, f"token {name}")
-    try:
-        require_redis(app.redis_url)
-        app.check_schema()
-        app.ledger(next(iter(app.settings.accounts))).note(entry, result, 1)
-    except EraserError as error:
-        return f"It is done, but not in the audit: {str(error).removesuffix('; nothing was done')}"
-    return ""
+    return noted(app, approval.entry(action, f"token {name}"), result)

@@ -10,7 +10,7 @@ import base64
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.config.webhooks import KEY, KEY_PREFIX, Endpoint, decoded, kept_endpoint
@@ -21,27 +21,44 @@ from worker.ledger.endpoints import MOST, KeptEndpoints
 from worker.model.errors import UsageError
 from worker.services import webhooks
 from worker.services.act import Approval, Plan
+from worker.services.noted import noted
 from worker.webhooks.signing import derived, mark
 
 MAKE_KEY = (
     f"{KEY} is not set here: make one with `eraser webhooks secret webhooks.key`, name that file in {KEY}_FILE of all "
     "workers and of this process, and restart them"
 )
+OLDER = 5  # secrets that sign beside the newest: each makes every message longer
+
+
+@dataclass(frozen=True, slots=True)
+class NewSecret:
+    """What is shown once. older: how many older ones sign, too; lost: none can, for the key is another one. remark: why
+    the audit has no entry, or empty.
+    """
+
+    endpoint: Endpoint
+    secret: str
+    remark: str
+    older: int = 0
+    lost: bool = False
 
 
 def add(
     app: AppContext, name: str, url: str, events: Sequence[str], projects: Sequence[str], approval: Approval
-) -> tuple[Endpoint, str]:
-    """Make an endpoint: as it is now, and its secret. Raises `UsageError`."""
+) -> NewSecret:
+    """Make an endpoint. Raises `UsageError`."""
     made, key = kept_endpoint(name, url, events, projects), _key(app)
-    if name in app.settings.webhooks or name in KeptEndpoints(app.redis, app.keys).read():
-        raise UsageError(f"there is an endpoint {name} already")
+    if name in app.settings.webhooks:
+        raise UsageError(f"there is an endpoint {name} already, in {app.settings.config}")
+    if name in KeptEndpoints(app.redis, app.keys).read():
+        raise UsageError(f"there is an endpoint {name} already: rotate it to see a secret")
     for project in projects:
         app.settings.account_of(project)  # one of no account has no events
     made = replace(made, secret_ids=(_new_id(),), key_mark=mark(key))
+    secret = _shown(key, made.secret_ids[0])
     _write(app, made, "", _fields(made))
-    _note(app, approval, ActionName.WEBHOOK_ADDED, name, "added")
-    return made, _shown(key, made.secret_ids[0])
+    return NewSecret(made, secret, _note(app, approval, ActionName.WEBHOOK_ADDED, name, "added"))
 
 
 def change(
@@ -53,8 +70,8 @@ def change(
     events: Sequence[str] | None = None,
     projects: Sequence[str] | None = None,
     on: bool | None = None,
-) -> Endpoint:
-    """Change what is given. Raises `UsageError`."""
+) -> tuple[Endpoint, str]:
+    """Change what is given: as it is now, and why the audit has no entry, or empty. Raises `UsageError`."""
     before, one = named(app, name)
     checked = kept_endpoint(
         name,
@@ -70,20 +87,27 @@ def change(
         raise UsageError(f"nothing is different: {name} is so already")
     _write(app, made, before, _fields(made, json.loads(before)["secrets"]))
     what = "changed" if made.on == one.on else "enabled" if made.on else "disabled"
-    _note(app, approval, ActionName.WEBHOOK_CHANGED, name, what)
-    return made
+    return made, _note(app, approval, ActionName.WEBHOOK_CHANGED, name, what)
 
 
-def rotate(app: AppContext, name: str, overlap_s: float, approval: Approval) -> str:
-    """Give it a new secret, which is returned; until the overlap ends the one before signs, too."""
+def rotate(app: AppContext, name: str, overlap_s: float, approval: Approval) -> NewSecret:
+    """Give it a new secret; until the overlap ends the one before signs, too, and older ones for as long as was said
+    then. Without an overlap none of them does. Raises `UsageError`.
+    """
     before, one = named(app, name)
-    key, until = _key(app), app.now().timestamp() * 1000 + overlap_s * 1000
-    made = replace(one, secret_ids=(_new_id(), one.secret_ids[0]), key_mark=mark(key))
-    same_key = one.key_mark == made.key_mark  # otherwise nothing can be signed by the one before any more
-    old = [{"id": one.secret_ids[0], "until": until}] if overlap_s and same_key else []
-    _write(app, made, before, _fields(made, [{"id": made.secret_ids[0]}, *old]))
-    _note(app, approval, ActionName.WEBHOOK_ROTATED, name, "rotated")
-    return _shown(key, made.secret_ids[0])
+    key, now = _key(app), app.now().timestamp() * 1000
+    lost = one.key_mark != mark(key)  # nothing can be signed by the ones before any more
+    older: list[dict[str, Any]] = []
+    if overlap_s and not lost:
+        before_it = [each for each in json.loads(before)["secrets"][1:] if now < (each.get("until") or 0)]
+        older = [{"id": one.secret_ids[0], "until": now + overlap_s * 1000}, *before_it]
+    if len(older) > OLDER:
+        raise UsageError(f"{OLDER} older secrets of {name} sign still: wait until one ends, or give no overlap")
+    made = replace(one, secret_ids=(_new_id(), *(each["id"] for each in older)), key_mark=mark(key))
+    secret = _shown(key, made.secret_ids[0])
+    _write(app, made, before, _fields(made, [{"id": made.secret_ids[0]}, *older]))
+    remark = _note(app, approval, ActionName.WEBHOOK_ROTATED, name, "rotated")
+    return NewSecret(made, secret, remark, len(older), lost)
 
 
 def plan_of_removal(app: AppContext, name: str) -> Plan:
@@ -95,12 +119,14 @@ def plan_of_removal(app: AppContext, name: str) -> Plan:
     return Plan(f"remove the endpoint {name} ({one.shown})", numbers, fields=fields)
 
 
-def remove(app: AppContext, name: str, approval: Approval) -> None:
-    """Remove it: nothing is sent there any more. Raises `UsageError`, and `DryRun`."""
+def remove(app: AppContext, name: str, approval: Approval) -> str:
+    """Remove it: nothing is sent there any more. Returns why the audit has no entry, or ''. Raises `UsageError`, and
+    `DryRun`.
+    """
     before, one = named(app, name)
     approval.confirmed()
     _write(app, one, before, None)
-    _note(app, approval, ActionName.WEBHOOK_REMOVED, name, "removed")
+    return _note(app, approval, ActionName.WEBHOOK_REMOVED, name, "removed")
 
 
 def named(app: AppContext, name: str) -> tuple[str, Endpoint]:
@@ -149,7 +175,5 @@ def _write(app: AppContext, one: Endpoint, before: str, after: dict[str, Any] | 
             raise UsageError(f"somebody else changed {one.name} meanwhile: look at it again. Nothing was done.")
 
 
-def _note(app: AppContext, approval: Approval, name: ActionName, endpoint: str, result: str) -> None:
-    """In the audit of the first account, because an endpoint belongs to none."""
-    entry = approval.entry(name, f"webhook {endpoint}")
-    app.ledger(next(iter(app.settings.accounts))).note(entry, result, 1)
+def _note(app: AppContext, approval: Approval, action: ActionName, endpoint: str, result: str) -> str:
+    return noted(app, approval.entry(action, f"webhook {endpoint}"), result)

@@ -13,6 +13,8 @@ from worker.config.webhooks import EventType, decoded
 from worker.execution import endpoints
 from worker.execution.app_context import AppContext
 from worker.ledger.audit import AuditLog
+from worker.ledger.deletions import Ledger
+from worker.model.errors import Unreachable
 from worker.webhooks.signing import Secrets, derived, new_secret
 
 URL = "https://crm.example.com/hooks"
@@ -85,6 +87,46 @@ def test_a_new_secret_signs_beside_the_old_one_until_the_overlap_ends(keyed: Com
     assert signing(keyed) == [new]
     newest = decoded(keyed("webhooks", "rotate", "crm", *WHY).out.strip())
     assert signing(keyed) == [newest]
+
+
+def test_a_second_rotation_shortens_no_overlap_that_was_promised(keyed: Command) -> None:
+    made = [decoded(keyed("webhooks", "add", "crm", URL, *WHY).out.strip())]
+    for _ in range(5):
+        made.append(decoded(keyed("webhooks", "rotate", "crm", "--overlap", "24h", *WHY).out.strip()))
+        assert signing(keyed) == made[::-1]
+    refused = keyed("webhooks", "rotate", "crm", "--overlap", "24h", *WHY)
+    assert (refused.code, "5 older secrets of crm sign still" in refused.err) == (2, True)
+    newest = decoded(keyed("webhooks", "rotate", "crm", *WHY).out.strip())
+    assert signing(keyed) == [newest]
+
+
+def test_a_secret_is_shown_also_where_the_audit_has_no_entry(keyed: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise Unreachable("its server is away; nothing was done")
+
+    monkeypatch.setattr(Ledger, "note", away)
+    for command in (("add", "crm", URL), ("rotate", "crm")):
+        done = keyed("webhooks", *command, *WHY)
+        assert (done.code, [decoded(done.out.strip())]) == (0, signing(keyed))
+        assert "It is done, but not in the audit: its server is away\n" in done.err
+    for command in (("edit", "crm", "--disable"), ("remove", "crm", "--yes")):
+        done = keyed("webhooks", *command, *WHY)
+        assert (done.code, "It is done, but not in the audit" in done.err) == (0, True)
+    assert keyed("webhooks", "list", "--json").json == []
+
+
+def test_an_answer_that_was_lost_is_no_lost_secret(keyed: Command) -> None:
+    keyed("webhooks", "add", "crm", URL, *WHY)
+    assert "rotate it to see a secret" in keyed("webhooks", "add", "crm", URL, *WHY).err
+
+
+def test_a_rotation_to_another_key_says_that_the_old_secret_signs_no_more(keyed: Command) -> None:
+    keyed("webhooks", "add", "crm", URL, *WHY)
+    keyed.environ["ERASER_WEBHOOKS_KEY"] = new_secret()
+    done = keyed("webhooks", "rotate", "crm", "--overlap", "24h", *WHY)
+    assert signing(keyed) == [decoded(done.out.strip())]
+    assert "The old one signs nothing more" in done.err
+    assert "it was made with another ERASER_WEBHOOKS_KEY" in done.err
 
 
 def test_another_key_is_noticed_before_anything_is_signed_by_it(keyed: Command) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from worker.config.webhooks import Endpoint, EventType
+from worker.config.webhooks import KEY, Endpoint, EventType
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting, show, yes_option
 from worker.interfaces.cli.printing import for_programs, note, result, sum_up
@@ -12,6 +12,7 @@ from worker.model.errors import UsageError
 from worker.services import webhook_endpoints as service
 from worker.services.act import Approval
 from worker.services.times import parse_span, span
+from worker.services.webhook_endpoints import NewSecret
 
 _events = click.option(
     "--event",
@@ -38,8 +39,7 @@ def add(name: str, url: str, events: tuple[str, ...], projects: tuple[str, ...],
     eraser webhooks add crm https://crm.example.com/hooks --event deletion.dead --reason TICKET-4711
     """
     app = startup.enter(startup.load())
-    made, secret = service.add(app, name, url, events, projects, approval)
-    _tell_secret(made.name, made.shown, secret)
+    _tell_secret(service.add(app, name, url, events, projects, approval))
 
 
 @click.command()
@@ -70,7 +70,7 @@ def edit(
     for some, every, option in ((events, all_events, "events"), (projects, all_projects, "projects")):
         if some and every:
             raise UsageError(f"give {_every[option]} or some of them, not both")
-    made = service.change(
+    made, remark = service.change(
         app,
         name,
         approval,
@@ -81,11 +81,12 @@ def edit(
     )
     result(_json(made))
     sum_up(f"{name} is {'changed' if off is None else 'disabled' if off else 'enabled'}.")
+    _remark(remark)
 
 
 @click.command()
 @click.argument("name")
-@click.option("--overlap", metavar="24h", help="For how long the old secret still signs, too. [not at all]")
+@click.option("--overlap", metavar="24h", help="For how long the old secret still signs, too. [no old one does]")
 @acting()
 def rotate(name: str, overlap: str | None, approval: Approval) -> None:
     """Give an endpoint a new secret and show it once.
@@ -94,10 +95,16 @@ def rotate(name: str, overlap: str | None, approval: Approval) -> None:
     eraser webhooks rotate crm --overlap 24h --reason TICKET-4711
     """
     app, longer = startup.enter(startup.load()), parse_span(overlap, "--overlap") if overlap else 0.0
-    secret = service.rotate(app, name, longer, approval)
-    _tell_secret(name, service.named(app, name)[1].shown, secret)
+    made = service.rotate(app, name, longer, approval)
+    _tell_secret(made)
     if not for_programs():
-        note(f"Until {span(longer)} from now the old one signs, too." if longer else "The old one signs nothing more.")
+        note(
+            f"Until {span(longer)} from now the old one signs, too."
+            if made.older
+            else "The old one signs nothing more."
+        )
+    if longer and made.lost:
+        note(f"No overlap is possible: it was made with another {KEY}.")
 
 
 @click.command()
@@ -111,18 +118,26 @@ def remove(name: str, approval: Approval) -> None:
     """
     app = startup.enter(startup.load())
     show(service.plan_of_removal(app, name), approval)
-    service.remove(app, name, approval)
+    remark = service.remove(app, name, approval)
     result({"endpoint": name, "removed": True})
     sum_up(f"{name} is removed.")
+    _remark(remark)
 
 
-def _tell_secret(name: str, shown: str, secret: str) -> None:
+def _remark(text: str) -> None:
+    if text:
+        note(text)
+
+
+def _tell_secret(made: NewSecret) -> None:
     """stdout has only the secret, so that it may go into a file."""
+    name, shown = made.endpoint.name, made.endpoint.shown
     if for_programs():
-        result({"endpoint": name, "url": shown, "secret": secret})
-        return
-    click.echo(secret)
-    note(f"This is the secret of {name} ({shown}). It is shown only once: give it to the receiver.")
+        result({"endpoint": name, "url": shown, "secret": made.secret})
+    else:
+        click.echo(made.secret)
+        note(f"This is the secret of {name} ({shown}). It is shown only once: give it to the receiver.")
+    _remark(made.remark)
 
 
 def _json(one: Endpoint) -> dict[str, object]:

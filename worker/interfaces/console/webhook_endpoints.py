@@ -13,7 +13,7 @@ from worker.model.errors import EraserError
 from worker.services import webhook_endpoints as service
 from worker.services.act import Approval
 from worker.services.labels import count
-from worker.services.times import parse_span
+from worker.services.times import parse_span, span
 
 T = TypeVar("T")
 PATH = "/webhooks"
@@ -27,8 +27,7 @@ def ask_new(context: RequestContext) -> Page:
 def create(context: RequestContext) -> Page:
     def do(approval: Approval) -> Page:
         name, url = context.field("name"), context.field("url")
-        made, secret = service.add(context.app, name, url, _events(context), _projects(context), approval)
-        return _secret(made.name, secret)
+        return _secret(service.add(context.app, name, url, _events(context), _projects(context), approval))
 
     return _refused(context, do, lambda why: _form(context, None, why))
 
@@ -43,8 +42,10 @@ def change(context: RequestContext) -> Page | Redirect:
     def do(approval: Approval) -> Redirect:
         url, on = context.field("url"), context.field("on") == "yes"
         events, projects = _events(context), _projects(context)
-        service.change(context.app, one.name, approval, url=url, events=events, projects=projects, on=on)
-        return Redirect(PATH, f"The endpoint {one.name} is changed; workers use it so within seconds.")
+        _, remark = service.change(context.app, one.name, approval, url=url, events=events, projects=projects, on=on)
+        return Redirect(
+            PATH, f"The endpoint {one.name} is changed; workers use it so within seconds. {remark}".rstrip()
+        )
 
     return _refused(context, do, lambda why: _form(context, one, why))
 
@@ -59,7 +60,7 @@ def rotate(context: RequestContext) -> Page:
     def do(approval: Approval) -> Page:
         overlap = context.field("overlap")
         longer = parse_span(overlap, "overlap") if overlap else 0.0
-        return _secret(one.name, service.rotate(context.app, one.name, longer, approval))
+        return _secret(service.rotate(context.app, one.name, longer, approval), longer)
 
     return _refused(context, do, lambda why: _rotation(context, why))
 
@@ -69,8 +70,7 @@ def _removal(context: RequestContext) -> Dialog:
     waiting = sum(service.plan_of_removal(context.app, one.name).numbers.values())
 
     def remove(approval: Approval) -> str:
-        service.remove(context.app, one.name, approval)
-        return f"The endpoint {one.name} is removed."
+        return f"The endpoint {one.name} is removed. {service.remove(context.app, one.name, approval)}".rstrip()
 
     says = [f"Nothing is sent to {one.shown} any more.", f"{count(waiting, 'message')} that wait for it: never sent."]
     command = f"eraser webhooks remove {one.name}"
@@ -115,8 +115,8 @@ def _rotation(context: RequestContext, why_not: str = "") -> Page:
     )
 
 
-def _secret(name: str, secret: str) -> Page:
-    return Page("webhook_secret.html", {"name": name, "secret": secret})
+def _secret(made: service.NewSecret, overlap_s: float = 0.0) -> Page:
+    return Page("webhook_secret.html", {"made": made, "overlap": span(overlap_s) if overlap_s else ""})
 
 
 VIEWS = (
