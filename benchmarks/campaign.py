@@ -80,7 +80,9 @@ class Campaign:
         self.fleet.ask(*jobs)
 
     def is_over(self) -> bool:
-        return self.fleet.settled() >= len(self.jobs)
+        with contextlib.suppress(EraserError):  # the last event may have been Redis's
+            return self.fleet.settled() >= len(self.jobs)
+        return False
 
     def acts(self) -> list[tuple[Act, int]]:
         """What happens, and how often beside the others."""
