@@ -57,6 +57,7 @@ SHORTEST, LONGEST = 24, 64  # bytes of a secret, as the specification says
 TEST: Final = "webhook.test"  # sent by `eraser webhooks test` only
 
 _HOST: Final = re.compile(r"(?=.{1,254}\Z)[0-9a-z_-]+(\.[0-9a-z_-]+)*\.?")
+_OWN: Final = re.compile(r"[^.]*|.*\.(localhost|localdomain|local|internal)")  # names that no public server has
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")  # a proxy may take a name that ends so for an address
 
 
@@ -70,7 +71,7 @@ class Endpoint:
 
     name: str
     url: str = field(repr=False)
-    events: tuple[EventType, ...] = tuple(EventType)
+    events: tuple[str, ...] = tuple(EventType)
     projects: tuple[str, ...] = ()  # none: all
     secret_files: tuple[Path, ...] = ()
     secret_envs: tuple[str, ...] = ()
@@ -114,7 +115,7 @@ def kept_endpoint(name: str, url: str, events: Sequence[str], projects: Sequence
     if "?" in checked:
         raise UsageError("expected an address without ?: messages are signed, so it needs no secret")
     host = urlsplit(checked).hostname or ""
-    if is_loopback(host) or (is_address(host) and not ip_address(host).is_global):
+    if not ip_address(host).is_global if is_address(host) else _OWN.fullmatch(host.rstrip(".")):
         raise UsageError(f"{host} is not public: an endpoint in your own network is written in the TOML file")
     for project in projects:
         if why := why_bad_id(project, "project id"):

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from worker.config.webhooks import Endpoint, kept_endpoint
+from worker.config.webhooks import Endpoint, EventType, kept_endpoint
 from worker.execution.app_context import AppContext
 from worker.ledger.endpoints import KeptEndpoints
 from worker.model.errors import UsageError
@@ -28,7 +28,11 @@ def read(name: str, text: str, now: float) -> Endpoint | None:
     """One endpoint as it is kept, with the secrets that sign now (ms since 1970)."""
     try:
         fields: dict[str, Any] = json.loads(text)
-        made = kept_endpoint(name, fields["url"], fields["events"], fields["projects"])
+        words = [str(event) for event in fields["events"]]
+        events = [event for event in words if event in tuple(EventType)]
+        made = kept_endpoint(name, fields["url"], events, fields["projects"])
+        if len(events) < len(words):  # of a later version, whose worker sends them
+            made = replace(made, events=tuple(words))
         ids = tuple(str(one["id"]) for one in fields["secrets"] if now < (one.get("until") or now + 1))
         return replace(made, secret_ids=ids, key_mark=str(fields["key_mark"]), on=bool(fields["on"])) if ids else None
     except (ValueError, KeyError, TypeError, AttributeError, UsageError):

@@ -158,6 +158,12 @@ def settle(
     return str(ledger.run_script("settle_delivery", options | lean({"status": status, "delay": delay}))["state"])
 
 
+def give_up(ledger: Ledger, endpoint: str, why: str) -> None:
+    """Give up all that wait for an endpoint that is no more."""
+    while ledger.run_script("give_up_deliveries", {"endpoint": endpoint, "why": why})["given_up"]:
+        pass
+
+
 def replay(ledger: Ledger, endpoint: str, ids: Sequence[str], **who: Unpack[Who]) -> dict[str, str]:
     """Send deliveries that have ended again. Returns what became of each: `replayed`, `waiting` or `unknown`."""
     options = {"endpoint": endpoint} | explained(ActionName.WEBHOOKS_REPLAYED, who)

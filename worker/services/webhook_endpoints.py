@@ -7,18 +7,20 @@ changed there and nowhere else.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from worker.config.webhooks import KEY, KEY_PREFIX, Endpoint, decoded, kept_endpoint
+from worker.config.webhooks import KEY, KEY_PREFIX, Endpoint, EventType, decoded, kept_endpoint
 from worker.execution import endpoints
 from worker.execution.app_context import AppContext
+from worker.ledger import deliveries
 from worker.ledger.audit_actions import ActionName
 from worker.ledger.endpoints import MOST, KeptEndpoints
-from worker.model.errors import UsageError
+from worker.model.errors import EraserError, UsageError
 from worker.services import webhooks
 from worker.services.act import Approval, Plan
 from worker.services.noted import noted
@@ -57,6 +59,7 @@ def add(
         app.settings.account_of(project)  # one of no account has no events
     made = replace(made, secret_ids=(_new_id(),), key_mark=mark(key))
     secret = _shown(key, made.secret_ids[0])
+    _give_up(app, name)  # it was meant for another one of this name
     _write(app, made, "", _fields(made))
     return NewSecret(made, secret, _note(app, approval, ActionName.WEBHOOK_ADDED, name, "added"))
 
@@ -70,18 +73,25 @@ def change(
     events: Sequence[str] | None = None,
     projects: Sequence[str] | None = None,
     on: bool | None = None,
+    version: str | None = None,
 ) -> tuple[Endpoint, str]:
-    """Change what is given: as it is now, and why the audit has no entry, or empty. Raises `UsageError`."""
+    """Change what is given: as it is now, and why the audit has no entry, or empty. Raises `UsageError`.
+
+    version: the `digest` of what the change is meant for.
+    """
     before, one = named(app, name)
+    if version not in (None, digest(before)):
+        raise _changed(name)
     checked = kept_endpoint(
         name,
         one.url if url is None else url,
-        one.events if events is None else events,
+        () if events is None else events,
         one.projects if projects is None else projects,
     )
     for project in checked.projects:
         app.settings.account_of(project)
-    made = replace(one, url=checked.url, events=checked.events, projects=checked.projects)
+    made = replace(one, url=checked.url, projects=checked.projects)
+    made = made if events is None else replace(made, events=checked.events)
     made = made if on is None else replace(made, on=on)
     if made == one:
         raise UsageError(f"nothing is different: {name} is so already")
@@ -114,19 +124,23 @@ def plan_of_removal(app: AppContext, name: str) -> Plan:
     """What a removal means. Raises `UsageError`."""
     _, one = named(app, name)
     waiting = sum(each.waiting for each in webhooks.counts(app) if each.endpoint == name)
-    numbers = {"messages that wait for it, and are never sent": waiting}
+    numbers = {"messages that wait for it, and are given up": waiting}
     fields = {"endpoint": name, "plan": True, "waiting": waiting}
     return Plan(f"remove the endpoint {name} ({one.shown})", numbers, fields=fields)
 
 
 def remove(app: AppContext, name: str, approval: Approval) -> str:
-    """Remove it: nothing is sent there any more. Returns why the audit has no entry, or ''. Raises `UsageError`, and
-    `DryRun`.
-    """
+    """Remove it: nothing is sent there any more. Returns what was not done, or ''. Raises `UsageError`, `DryRun`."""
     before, one = named(app, name)
     approval.confirmed()
     _write(app, one, before, None)
-    return _note(app, approval, ActionName.WEBHOOK_REMOVED, name, "removed")
+    remark = _note(app, approval, ActionName.WEBHOOK_REMOVED, name, "removed")
+    try:
+        _give_up(app, name)
+    except EraserError:
+        more = "What waits for it is given up when an endpoint is made under its name, or after 30 days."
+        return f"{remark} {more}".lstrip()
+    return remark
 
 
 def named(app: AppContext, name: str) -> tuple[str, Endpoint]:
@@ -139,6 +153,17 @@ def named(app: AppContext, name: str) -> tuple[str, Endpoint]:
         webhooks.named(app, name)  # says which there are
         raise UsageError(f"there is no endpoint {name[:40]!r}")
     return text, found
+
+
+def digest(stored: str) -> str:
+    """Tells what is stored of an endpoint from what was."""
+    return hashlib.sha256(stored.encode()).hexdigest()[:32]
+
+
+def _give_up(app: AppContext, name: str) -> None:
+    """What waits for it goes to no other address, whoever makes an endpoint of this name."""
+    for account in {each.account for each in webhooks.counts(app) if each.endpoint == name and each.waiting}:
+        deliveries.give_up(app.ledger(account), name, "its endpoint was removed")
 
 
 def _key(app: AppContext) -> bytes:
@@ -159,7 +184,7 @@ def _shown(key: bytes, secret_id: str) -> str:
 def _fields(one: Endpoint, kept: Sequence[dict[str, Any]] | None = None) -> dict[str, Any]:
     return {
         "url": one.url,
-        "events": list(one.events),
+        "events": [] if set(one.events) == set(EventType) else list(one.events),  # all: of later versions, too
         "projects": list(one.projects),
         "on": one.on,
         "key_mark": one.key_mark,
@@ -172,7 +197,11 @@ def _write(app: AppContext, one: Endpoint, before: str, after: dict[str, Any] | 
         case "full":
             raise UsageError(f"there are {MOST} endpoints already: remove one first")
         case "changed":
-            raise UsageError(f"somebody else changed {one.name} meanwhile: look at it again. Nothing was done.")
+            raise _changed(one.name)
+
+
+def _changed(name: str) -> UsageError:
+    return UsageError(f"somebody else changed {name} meanwhile: look at it again. Nothing was done.")
 
 
 def _note(app: AppContext, approval: Approval, action: ActionName, endpoint: str, result: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.interfaces.cli.test_webhooks import taken
 from tests.support.command import Command
 from tests.support.dead_letters import PROJECT, Undertaker
 from worker.config.webhooks import EventType, decoded
@@ -15,6 +16,9 @@ from worker.execution.app_context import AppContext
 from worker.ledger.audit import AuditLog
 from worker.ledger.deletions import Ledger
 from worker.model.errors import Unreachable
+from worker.services import webhook_endpoints
+from worker.services import webhooks as service
+from worker.services.act import Approval
 from worker.webhooks.signing import Secrets, derived, new_secret
 
 URL = "https://crm.example.com/hooks"
@@ -135,6 +139,48 @@ def test_another_key_is_noticed_before_anything_is_signed_by_it(keyed: Command) 
         keyed.environ["ERASER_WEBHOOKS_KEY"] = key
         assert says in keyed("webhooks", "list", "--json").json[0]["problem"]
         assert says in keyed("webhooks", "test", "crm").err
+
+
+def test_what_waits_for_a_removed_endpoint_goes_to_no_other_address(keyed: Command, undertaker: Undertaker) -> None:
+    keyed("webhooks", "add", "crm", URL, *WHY)
+    taken(undertaker, "a")
+    assert "given up" in keyed("webhooks", "remove", "crm", *WHY).out
+    assert keyed("webhooks", "remove", "crm", *WHY, "--yes").code == 0
+    (given_up,) = keyed("webhooks", "deliveries", "--json").json
+    assert (given_up["state"], given_up["attempts"][-1]["why"]) == ("dead", "not sent: its endpoint was removed")
+    taken(undertaker, "b")  # by a worker that does not know it yet
+    keyed("webhooks", "add", "crm", "https://other.example.com/", *WHY)
+    assert [row["waiting"] for row in keyed("webhooks", "list", "--json").json] == [0]
+
+
+def test_what_could_not_be_given_up_hides_no_removal(keyed: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise Unreachable("its server is away")
+
+    keyed("webhooks", "add", "crm", URL, *WHY)
+    monkeypatch.setattr(service, "counts", away)
+    app = AppContext.load(keyed.environ)
+    assert "made under its name" in webhook_endpoints.remove(app, "crm", Approval("ops-7", "TICKET-4711"))
+    assert endpoints.kept(app) == {}
+    assert [one.action for one in app.audit("default").newest()] == ["endpoint.removed", "endpoint.added"]
+
+
+def test_events_of_a_later_version_are_kept(keyed: Command, undertaker: Undertaker) -> None:
+    keyed("webhooks", "add", "crm", URL, "--event", "deletion.dead", *WHY)
+
+    def later(*events: str) -> None:
+        kept = json.loads(undertaker.redis.hget("eraser:endpoints", "crm"))
+        undertaker.redis.hset("eraser:endpoints", "crm", json.dumps(kept | {"events": events}))
+
+    for events in (["deletion.dead", "of.later"], ["of.later"]):
+        later(*events)
+        assert keyed("webhooks", "edit", "crm", "--url", f"{URL}/{len(events)}", *WHY).code == 0
+        assert keyed("webhooks", "list", "--json").json[0]["events"] == events
+
+
+def test_all_events_are_those_of_later_versions_too(keyed: Command, undertaker: Undertaker) -> None:
+    keyed("webhooks", "add", "crm", URL, *WHY)
+    assert json.loads(undertaker.redis.hget("eraser:endpoints", "crm"))["events"] == []
 
 
 def test_an_endpoint_of_the_file_is_changed_there_only(keyed: Command, tmp_path: Path) -> None:

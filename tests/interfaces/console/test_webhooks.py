@@ -14,6 +14,8 @@ from tests.support.dead_letters import Undertaker
 from worker.ledger import deliveries
 from worker.ledger.audit import AuditLog
 from worker.ledger.deliveries import Deliveries, DeliveryState
+from worker.services import webhook_endpoints
+from worker.services.act import Approval
 from worker.webhooks.signing import new_secret
 
 WHO = {"reason": "TICKET-4711", "by": "ops-7"}
@@ -28,6 +30,11 @@ def console(redis_url: str, tmp_path: Path) -> Iterator[Console]:
     )
     with one.client:
         yield one
+
+
+def version_in(form: str) -> str:
+    (found,) = re.findall(r'name="version" value="([0-9a-f]+)"', form)
+    return str(found)
 
 
 def states(console: Console) -> dict[str, DeliveryState]:
@@ -84,7 +91,8 @@ def test_an_endpoint_is_made_edited_given_a_new_secret_and_removed(console: Cons
     assert secret not in console.get("/webhooks").text
     form = console.get("/webhooks/shop/edit").text
     assert re.findall(r'name="event-([a-z.]+)" value="yes" checked', form) == ["deletion.dead"]
-    edited = console.post("/webhooks/shop/edit", token=console.token(), url="https://shop.example.com/2", on="", **WHO)
+    typed = {"url": "https://shop.example.com/2", "on": "", "version": version_in(form), **WHO}
+    edited = console.post("/webhooks/shop/edit", token=console.token(), **typed)
     assert edited.status_code == 303
     assert "https://shop.example.com/2 ledger, disabled" in console.text("/webhooks")
     assert re.findall(r"whsec_[^<]+", console.send("/webhooks/shop/rotate", overlap="24h", **WHO).text) != [secret]
@@ -93,6 +101,22 @@ def test_an_endpoint_is_made_edited_given_a_new_secret_and_removed(console: Cons
     acts = [(one.action, one.by, one.of) for one in AuditLog(undertaker.redis, "default").newest()]
     names = ("endpoint.removed", "endpoint.rotated", "endpoint.changed", "endpoint.added")
     assert acts == [(name, "ops-7", "webhook shop") for name in names]
+
+
+def test_a_form_overwrites_nothing_that_somebody_else_changed_meanwhile(console: Console) -> None:
+    who = Approval("ops-8", "TICKET-4712")
+    webhook_endpoints.add(console.app, "shop", "https://shop.example.com/hooks", [], [], who)
+    form = console.get("/webhooks/shop/edit").text
+    webhook_endpoints.change(console.app, "shop", who, projects=["p-1"])
+    typed = {"url": "https://shop.example.com/2", "on": "yes", **WHO}
+    refused = console.post("/webhooks/shop/edit", token=console.token(), version=version_in(form), **typed)
+    assert (refused.status_code, "omebody else changed shop meanwhile" in refused.text) == (422, True)
+    assert ('value="p-1"' in refused.text, "https://shop.example.com/2" in refused.text) == (True, False)
+    again = console.post(
+        "/webhooks/shop/edit", token=console.token(), version=version_in(refused.text), projects="p-1", **typed
+    )
+    assert again.status_code == 303
+    assert webhook_endpoints.named(console.app, "shop")[1].projects == ("p-1",)
 
 
 def test_an_endpoint_of_the_file_is_shown_as_such_and_has_no_edit(console: Console) -> None:

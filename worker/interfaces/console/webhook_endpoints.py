@@ -40,9 +40,16 @@ def change(context: RequestContext) -> Page | Redirect:
     one = _named(context)
 
     def do(approval: Approval) -> Redirect:
-        url, on = context.field("url"), context.field("on") == "yes"
-        events, projects = _events(context), _projects(context)
-        _, remark = service.change(context.app, one.name, approval, url=url, events=events, projects=projects, on=on)
+        _, remark = service.change(
+            context.app,
+            one.name,
+            approval,
+            url=context.field("url"),
+            events=_events(context),
+            projects=_projects(context),
+            on=context.field("on") == "yes",
+            version=context.field("version"),
+        )
         return Redirect(
             PATH, f"The endpoint {one.name} is changed; workers use it so within seconds. {remark}".rstrip()
         )
@@ -72,7 +79,7 @@ def _removal(context: RequestContext) -> Dialog:
     def remove(approval: Approval) -> str:
         return f"The endpoint {one.name} is removed. {service.remove(context.app, one.name, approval)}".rstrip()
 
-    says = [f"Nothing is sent to {one.shown} any more.", f"{count(waiting, 'message')} that wait for it: never sent."]
+    says = [f"Nothing is sent to {one.shown} any more.", f"{count(waiting, 'message')} that wait for it: given up."]
     command = f"eraser webhooks remove {one.name}"
     title, button = f"Remove {one.name}", "Remove it"
     return Dialog(title, says if waiting else says[:1], button, PATH, remove, dangerous=True, command=command)
@@ -99,13 +106,18 @@ def _projects(context: RequestContext) -> list[str]:
 
 def _form(context: RequestContext, one: Endpoint | None, why_not: str = "") -> Page:
     typed = {name: context.field(name) for name in ("name", "url", "projects", "reason", "on")}
-    chosen = _events(context) if why_not else list(one.events) if one else []
-    if one and not why_not:
+    before, one = service.named(context.app, one.name) if one else ("", None)
+    version = service.digest(before)
+    as_stored = (
+        one is not None and context.field("version") != version
+    )  # nothing is typed yet, or it is for what is no more
+    chosen = list(one.events) if one and as_stored else _events(context)
+    if one and as_stored:
         typed |= {"url": one.url, "projects": ", ".join(one.projects), "on": "yes" if one.on else ""}
     events = [] if len(chosen) == len(EventType) else chosen
     no_key = service.MAKE_KEY if one is None and context.app.settings.webhooks_key is None else ""
-    values = {"one": one, "typed": typed, "chosen": events, "events": tuple(EventType), "why_not": why_not}
-    return Page("webhook_form.html", values | {"no_key": no_key}, 422 if why_not else 200)
+    values = {"one": one, "typed": typed, "chosen": events, "events": tuple(EventType), "version": version}
+    return Page("webhook_form.html", values | {"no_key": no_key, "why_not": why_not}, 422 if why_not else 200)
 
 
 def _rotation(context: RequestContext, why_not: str = "") -> Page:
