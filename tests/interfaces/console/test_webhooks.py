@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,6 +118,17 @@ def test_a_form_overwrites_nothing_that_somebody_else_changed_meanwhile(console:
     )
     assert again.status_code == 303
     assert webhook_endpoints.named(console.app, "shop")[1].projects == ("p-1",)
+
+
+def test_a_form_keeps_events_of_a_later_version(console: Console) -> None:
+    app = console.app
+    webhook_endpoints.add(app, "shop", "https://shop.example.com/hooks", [], [], Approval("ops-8", "TICKET-4712"))
+    later = json.loads(webhook_endpoints.named(app, "shop")[0]) | {"events": ["of.later"]}
+    app.redis.hset(app.keys.endpoints, "shop", json.dumps(later))
+    version = version_in(console.get("/webhooks/shop/edit").text)
+    typed = {"url": "https://shop.example.com/2", "on": "yes", "version": version, **WHO}
+    assert console.post("/webhooks/shop/edit", token=console.token(), **typed).status_code == 303
+    assert webhook_endpoints.named(app, "shop")[1].events == ("of.later",)
 
 
 def test_an_endpoint_of_the_file_is_shown_as_such_and_has_no_edit(console: Console) -> None:

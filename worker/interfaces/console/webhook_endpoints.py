@@ -40,12 +40,14 @@ def change(context: RequestContext) -> Page | Redirect:
     one = _named(context)
 
     def do(approval: Approval) -> Redirect:
+        ticked = _events(context)
+        same = ticked == [event for event in EventType if event in one.events]  # those of a later version have no box
         _, remark = service.change(
             context.app,
             one.name,
             approval,
             url=context.field("url"),
-            events=_events(context),
+            events=None if same else ticked,
             projects=_projects(context),
             on=context.field("on") == "yes",
             version=context.field("version"),
