@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from worker.config.environment import SECRET
 from worker.config.request_id import HTTP_REQUEST_ID
 from worker.execution import logs
+from worker.webhooks.signing import new_secret
 
 SK = "S3cr3t/Key+of=the-tests"
 ENVIRON = {"HUAWEICLOUD_SDK_SK": SK, "ERASER_REDIS_URL": "redis://:p%40ss-word@redis:6379/0", "HOME": "/root"}
@@ -163,6 +165,26 @@ def test_the_keys_of_accounts_under_names_of_their_own_are_secrets() -> None:
 def test_a_url_is_no_secret_but_its_password_is() -> None:
     assert set(logs.secrets_of(ENVIRON)) == {SK, "p%40ss-word", "p@ss-word"}
     assert list(logs.secrets_of({"ERASER_REDIS_URL": "unix:///run/redis.sock"})) == []
+
+
+@pytest.mark.parametrize("name", SECRET)
+def test_each_secret_setting_is_masked_and_so_is_what_its_file_holds(name: str, tmp_path: Path) -> None:
+    (tmp_path / "it").write_text("from-a-file\n")
+    assert list(logs.secrets_of({name: "it-is-secret"})) == ["it-is-secret"]
+    assert list(logs.secrets_of({f"{name}_FILE": str(tmp_path / "it")})) == ["from-a-file"]
+
+
+def test_of_a_proxy_and_of_sentinels_the_passwords_are_masked() -> None:
+    environ = {
+        "ERASER_PROXY": "http://us:pr%3Axy-word@proxy.example.com:3128",
+        "ERASER_REDIS_URL": "redis+sentinel://:main-word@a:26379,b:26379/eraser?ssl=true&sentinel_password=their-word",
+    }
+    assert set(logs.secrets_of(environ)) == {"pr%3Axy-word", "pr:xy-word", "main-word", "their-word"}
+
+
+def test_secrets_of_webhooks_are_masked_whatever_their_variable_is_called() -> None:
+    secret = new_secret()
+    assert list(logs.secrets_of({"CRM_HOOK": secret, "CRM": "crm"})) == [secret]
 
 
 def test_an_id_that_looks_like_a_phone_number_stays(lines: io.StringIO) -> None:

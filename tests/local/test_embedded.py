@@ -21,7 +21,7 @@ from tests.support.waiting import PATIENCE_S, wait_until
 from worker.config.data_directory import default_directory, find_running, why_silent
 from worker.ledger.connection import connect
 from worker.local import embedded
-from worker.local.embedded import EmbeddedRedis
+from worker.local.embedded import EmbeddedRedis, try_lock
 from worker.local.redis_server import find_server
 from worker.model.errors import SettingsError, Unreachable, UsageError
 
@@ -169,16 +169,26 @@ def test_commands_name_the_server_that_hangs_under_a_running_up(directory: Path)
     with EmbeddedRedis(directory) as server:
         assert server.pid
         assert why_silent(directory) is None, "no `eraser up` runs: it is a demo's, or a test's"
-        (directory / "up.lock").write_text(str(os.getpid()))
-        os.kill(server.pid, signal.SIGSTOP)
-        try:
-            assert f"does not answer: end it by kill -9 {server.pid}" in (why_silent(directory) or "")
-        finally:
-            os.kill(server.pid, signal.SIGCONT)
-    (directory / "redis.pid").write_text("2147483647")
-    assert "does not answer: the next is started" in (why_silent(directory) or "")
-    (directory / "up.lock").write_text("2147483647")
-    assert why_silent(directory) is None
+        with (directory / "up.lock").open("w") as up:
+            assert try_lock(up)
+            os.kill(server.pid, signal.SIGSTOP)
+            try:
+                assert f"does not answer: end it by kill -9 {server.pid}" in (why_silent(directory) or "")
+            finally:
+                os.kill(server.pid, signal.SIGCONT)
+
+
+def test_a_pid_that_a_crash_left_behind_is_nobodys(directory: Path) -> None:
+    directory.mkdir(mode=0o700, exist_ok=True)
+    stranger = str(os.getpid())
+    (directory / "redis.pid").write_text(stranger)
+    (directory / "redis.alive").touch()
+    with (directory / "up.lock").open("w") as up:
+        up.write(stranger)
+        up.flush()
+        assert why_silent(directory) is None, "no `eraser up` runs, though a process has its pid"
+        assert try_lock(up)
+        assert "does not answer: the next is started" in (why_silent(directory) or "")
 
 
 def test_six_starters_at_once_make_one_server_and_it_outlives_them(server: Path, directory: Path) -> None:

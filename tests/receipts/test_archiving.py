@@ -293,19 +293,20 @@ def test_a_redis_that_is_away_is_told_once_until_it_is_back(
     command: Command, undertaker: Undertaker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = AppContext.load(command.environ)
-    away = False
+    away, full = Unreachable("Redis does not answer"), OSError("the disk is full")
+    now: Exception | None = None
 
     def ledger(account: str) -> Ledger:
-        if away:
-            raise Unreachable("Redis does not answer")
+        if now is not None:
+            raise now
         return app.ledger(account)
 
     archivist = Archivist(ledger, tmp_path, app.settings, {})
-    for away, times in ((True, 3), (False, 1), (True, 3)):  # noqa: B007 - `ledger` reads it
+    for now, times in ((away, 3), (None, 1), (away, 3), (full, 1), (away, 3)):  # noqa: B007 - `ledger` reads it
         for _ in range(times):
             archivist.archive("default")
-    warnings = [(record.levelname, record.getMessage()) for record in caplog.records]
-    assert warnings == 2 * [("WARNING", "receipts.not_archived")]
+    levels = [record.levelname for record in caplog.records if record.getMessage() == "receipts.not_archived"]
+    assert levels == ["WARNING", "WARNING", "ERROR", "WARNING"]
 
 
 def test_the_archivist_goes_through_every_day_and_tells_what_goes_wrong(

@@ -4,6 +4,7 @@ it.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 from collections.abc import Mapping
@@ -49,22 +50,27 @@ def find_running(directory: Path | None = None) -> str | None:
 
 def why_silent(directory: Path) -> str | None:
     """What to do about an `eraser up` that runs on a directory while its Redis does not answer; None: none runs."""
-    up, server = text_of(directory / "up.lock"), text_of(directory / "redis.pid")
-    if not _lives(up):
+    if not _is_locked(directory / "up.lock"):
         return None
     its = f"the Redis of `eraser up` on {directory}"
     if ping(socket_of(directory)) == "loading":
         return f"{its} is loading its data: try again in a moment"
-    end = f"end it by kill -9 {server}, and the next is started" if _lives(server) else "the next is started in seconds"
+    end = "the next is started in seconds"
+    if _is_locked(directory / "redis.alive") and (server := text_of(directory / "redis.pid")):
+        end = f"end it by kill -9 {server}, and the next is started"
     return f"{its} does not answer: {end} (log: {directory / 'redis.log'})"
 
 
-def _lives(pid: str | None) -> bool:
+def _is_locked(path: Path) -> bool:
+    """Whether a living process holds this lock. A pid would not tell: it may be somebody else's by now."""
     try:
-        os.kill(int(pid or ""), 0)
-    except (ValueError, OverflowError, OSError):
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
         return False
-    return True
+    return False
 
 
 def socket_of(directory: Path) -> Path:

@@ -24,9 +24,11 @@ from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import unquote, urlsplit
 
+from worker.config.environment import SECRET
 from worker.config.files import NotText, read_text
 from worker.config.log_format import LOG_FORMAT, LogFormat
 from worker.config.request_id import HTTP_REQUEST_ID
+from worker.config.webhooks import KEY_PREFIX
 from worker.execution import tracing
 from worker.metastudio.redaction import MASK, redact
 
@@ -44,7 +46,7 @@ _CHATTY = (
     "celery.beat",  # "Sending due task …": one a minute; `sweep.started` says what is done
     "celery.apps.worker",  # "… ready.": `worker.ready` says it
 )
-_SECRET_WORDS = ("TOKEN", "PASSWORD", "SECRET", "WEBHOOKS_KEY", "REDIS_URL", "BROKER_URL")
+_SECRET_WORDS = ("TOKEN", "PASSWORD", "SECRET", "REDIS_URL", "BROKER_URL")
 _SECRET_ENDS = ("_AK", "_SK", "_AK_FILE", "_SK_FILE")  # also variables that the accounts' file names
 _LONGEST_TRACE = 40  # lines
 _SHORTEST_SECRET = 4  # characters: masking a shorter one would mask everything
@@ -170,18 +172,26 @@ def takes_any_text(stream: TextIO) -> bool:
 def secrets_of(environ: Mapping[str, str]) -> Iterator[str]:
     """Everything in the environment, and in the files it names, that must never be logged."""
     for name, value in environ.items():
-        if name.upper().endswith(_SECRET_ENDS) or any(word in name.upper() for word in _SECRET_WORDS):
+        setting, upper = name.removesuffix("_FILE"), name.upper()
+        if (
+            setting in SECRET
+            or upper.endswith(_SECRET_ENDS)
+            or any(word in upper for word in _SECRET_WORDS)
+            or value.strip().startswith(KEY_PREFIX)  # an endpoint's, whose variable has any name
+        ):
             yield from _spoken(_content(value) if name.endswith("_FILE") else value)
 
 
 def _spoken(value: str) -> Iterator[str]:
     value = value.strip()
-    if "://" in value:  # of a URL only the password is secret
+    if "://" in value:  # of a URL only its passwords are secret
         try:
-            value = urlsplit(value).password or ""
+            parts = urlsplit(value)
         except ValueError:
             return
-        yield from (text for text in {value, unquote(value)} if len(text) >= _SHORTEST_SECRET)
+        options = (option.partition("=") for option in parts.query.split("&"))
+        found = [parts.password or "", *(text for name, _, text in options if "password" in name)]
+        yield from {text for one in found for text in (one, unquote(one)) if len(text) >= _SHORTEST_SECRET}
     elif len(value) >= _SHORTEST_SECRET:
         yield value
 

@@ -18,6 +18,7 @@ import redis
 from worker.ledger import values
 from worker.ledger.audit_actions import ActionName, Who, explained
 from worker.ledger.deletions import BATCH, Ledger
+from worker.ledger.index_walk import Place
 from worker.ledger.keys import OURS, Keys
 from worker.ledger.redis_read import AccountReader, read_redis
 from worker.ledger.schema.keys import Key
@@ -91,6 +92,7 @@ class Attempt:
 class Delivery:
     """One delivery as people see it. Times in ms since 1970."""
 
+    place: Place  # in the log of all accounts
     id: str
     account: str
     endpoint: str
@@ -212,21 +214,21 @@ class Deliveries(AccountReader):
         for page in self._pages(Key.DELIVERIES):
             due = self._next(page)
             for name, fields in self._hashes(Key.DELIVERY, page):
-                yield self._read(name, fields, due.get(name))
+                yield self._read(name, fields, due.get(name), page[name])
 
     def dead(self, endpoint: str) -> list[str]:
         """The ids of those that were given up, the oldest first."""
         return [id for page in self._pages(Key.DELIVERIES_DEAD + endpoint) for id in page][::-1]
 
-    def _pages(self, index: str) -> Iterator[list[str]]:
-        """What stands in an index, the newest first. By score, not by rank: more come meanwhile, and some go."""
+    def _pages(self, index: str) -> Iterator[dict[str, float]]:
+        """What stands in an index, and its score, the newest first. By score, not by rank: more come meanwhile."""
         most: float | str = "+inf"
         at_most: set[str] = set()  # those of this score that are on a page already
         while True:
             bounds: Any = {"desc": True, "byscore": True, "offset": 0, "num": _PAGE + len(at_most), "withscores": True}
             raw: Any = read_redis(partial(self._client.zrange, self._p + index, most, "-inf", **bounds))
             found = [(name, at) for (_, at), name in zip(raw, values.names(name for name, _ in raw), strict=True)]
-            page = [name for name, _ in found if name not in at_most]
+            page = {name: at for name, at in found if name not in at_most}
             if not page:
                 return
             yield page
@@ -261,11 +263,12 @@ class Deliveries(AccountReader):
             pipe.zscore(self._p + Key.DELIVERIES_DUE + endpoint, id)
         return dict(zip(every, read_redis(pipe.execute) if every else (), strict=True))
 
-    def _read(self, name: str, fields: Mapping[str, str], due: float | None) -> Delivery:
+    def _read(self, name: str, fields: Mapping[str, str], due: float | None, score: float) -> Delivery:
         endpoint, _, id = name.partition(":")
         state = DeliveryState(fields["state"]) if fields.get("state") in tuple(DeliveryState) else DeliveryState.WAITING
         attempts = [_attempt(line) for line in fields.get("lines", "").splitlines()]
         return Delivery(
+            place=Place(score, self.account, "", name.encode()),
             id=id,
             account=self.account,
             endpoint=endpoint,

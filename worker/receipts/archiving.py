@@ -165,13 +165,14 @@ class Archivist(Periodic):
 
     def _guarded(self, account: str, act: Callable[[Ledger], None]) -> None:
         """Nothing may end the thread."""
+        was_away = account in self._unreached
+        self._unreached.discard(account)  # also where another error ended the outage: the next one is told again
         try:
             act(self._ledger(account))
-            self._unreached.discard(account)
             return
         except (Unreachable, redis.RedisError) as error:
             self._away = True
-            if account not in self._unreached:  # it is tried every few seconds, and `redis.away` says how long
+            if not was_away:  # it is tried every few seconds, and `redis.away` says how long
                 log.warning("receipts.not_archived", extra={"account": account, "error": str(error)})
             self._unreached.add(account)
         except (EraserError, OSError) as error:

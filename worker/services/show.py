@@ -160,18 +160,19 @@ def headline(d: Deletion) -> str:
     return withdrawn(sent(d)) if d.state is State.CANCELLED else labels.STATES[d.state]
 
 
-def steps(d: Deletion) -> tuple[Step, ...]:
-    """The possible actions now, the likeliest first."""
+def steps(d: Deletion, hold: Hold | None = None) -> tuple[Step, ...]:
+    """The possible actions now, the likeliest first. hold: the job's own, see `hold_of`."""
     left = d.whole is not None and d.whole.verdict in LEFT
     in_bin = d.whole is not None and any(part.get("evidence") == PartEvidence.IN_BIN for part in d.whole.parts)
     erase, restore = [Step.RELATED_ERASE] * left, [Step.RELATED_RESTORE] * in_bin
-    of_the_job = [step for step in _STEPS.get(d.state, ()) if step is not Step.RELEASE or not _of_a_user(d)]
+    of_a_user = hold is None and _of_a_user(d)
+    of_the_job = [step for step in _STEPS.get(d.state, ()) if step is not Step.RELEASE or not of_a_user]
     return (*of_the_job, *erase, *restore)
 
 
-def next_steps(d: Deletion) -> Iterator[str]:
+def next_steps(d: Deletion, hold: Hold | None = None) -> Iterator[str]:
     """The same as commands."""
-    for step in steps(d):
+    for step in steps(d, hold):
         reason = "" if step is Step.REQUEST else " --reason TICKET"
         yield f"{COMMANDS[step]} {d.ref.name} --project {d.ref.project_id}{reason}"
     if d.state is State.HELD:
@@ -181,9 +182,9 @@ def next_steps(d: Deletion) -> Iterator[str]:
 
 
 def _of_a_user(d: Deletion) -> bool:
-    """Whether the hold that stops it is an app user's, not the job's."""
+    """Whether the hold that stopped it is an app user's. The job's own may have come since."""
     held = max((event for event in d.events if event.name == "deletion.held"), key=lambda event: event.at, default=None)
-    return held is not None and held.fields.get("hold") != "job"
+    return held is not None and held.fields.get("hold") in ("user", "user_unknown")
 
 
 def _attempt(a: Attempt) -> dict[str, Any]:

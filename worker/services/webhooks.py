@@ -128,12 +128,12 @@ def why_unsigned(app: AppContext, endpoint: Endpoint) -> str:
 def newest(app: AppContext, wanted: DeliveryFilter) -> Iterator[Delivery]:
     """The deliveries of all accounts that are kept and match, the newest first. Raises `Unreachable`."""
     logs = (_of(app, account).newest() for account in app.known_accounts())
-    return filter(wanted.passes, heapq.merge(*logs, key=lambda one: one.at, reverse=True))
+    return filter(wanted.passes, heapq.merge(*logs, key=lambda one: one.place, reverse=True))
 
 
 def as_json(one: Delivery) -> dict[str, Any]:
     """One delivery for programs, with the data of its message."""
-    fields = json_form.as_json(one, but=("about", "event"), type="event")
+    fields = json_form.as_json(one, but=("place", "about", "event"), type="event")
     return fields | {"data": json.loads(body(one.event, one.account, one.at, one.about))["data"]}
 
 

@@ -61,6 +61,20 @@ def test_an_app_user_is_held_by_a_hash(command: Command, undertaker: Undertaker)
     assert command("hold", "remove", "--app-user", "u-7781", "--reason", "closed").code == 1
 
 
+def test_a_job_on_hold_beside_its_app_user_has_both_ways_out(command: Command, undertaker: Undertaker) -> None:
+    undertaker.request("job-1", app_user="u-7781")
+    command("hold", "add", "--app-user", "u-7781", *WHO_AND_WHY)
+    undertaker.ledger.take(worker="w1", key="k1")
+    command("hold", "add", "job-1", *WHO_AND_WHY)
+    for _ in range(2):
+        shown = command("show", "job-1").out
+        assert "Next: eraser hold remove job-1" in shown
+        assert "or: eraser hold remove --app-user U --reason TICKET" in shown
+        command("hold", "remove", "--app-user", "u-7781", "--reason", "closed")
+    assert "released: its deletion continues" in command("hold", "remove", "job-1", "--reason", "closed").out
+    assert command("show", "job-1", "--json").json[0]["state"] == "pending"
+
+
 def test_a_file_is_imported_whatever_its_length(command: Command, undertaker: Undertaker, tmp_path: Path) -> None:
     file = tmp_path / "case.txt"
     file.write_text("# CASE-12\n" + "".join(f"job-{n}\n" for n in range(700)))

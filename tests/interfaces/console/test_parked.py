@@ -44,6 +44,19 @@ def test_each_message_of_a_group_has_its_reason_page_by_page(console: Console, p
     assert "it cannot be" in console.text(f"/parked/refused%3A{PROJECT}")
 
 
+def test_a_task_may_have_any_name(console: Console, parking: Parking) -> None:
+    park(parking, ParkedKind.FOREIGN, "shop.eraser eraser ")
+    park(parking, ParkedKind.FOREIGN, "shop.eraser")
+    assert "eraser parked send foreign:shop.eraser --queue THEIRS" in console.text("/parked")
+
+
+def test_a_message_that_was_sent_twice_is_shown_twice(console: Console, parking: Parking) -> None:
+    park(parking, ParkedKind.REFUSED, PROJECT)
+    park(parking, ParkedKind.REFUSED, PROJECT, why="the project is unknown")
+    text = console.text(f"/parked/refused%3A{PROJECT}")
+    assert ("it cannot be" in text, "the project is unknown" in text) == (True, True)
+
+
 def test_a_group_is_discarded_and_that_is_in_the_audit(console: Console, parking: Parking) -> None:
     park(parking, ParkedKind.BAD, "eraser.delete", 101, raw=False)
     refused = console.send(f"{BAD}/discard", **WHO)

@@ -42,6 +42,10 @@ def states(console: Console) -> dict[str, DeliveryState]:
     return {one.id: one.state for one in Deliveries(console.app.redis, "default", console.app.keys).newest()}
 
 
+def messages_of(page: str) -> list[str]:
+    return re.findall(r"<span class=\"mono\">(msg_[0-9a-f]+)<", page)
+
+
 def test_it_shows_endpoints_and_messages_and_finds_some(console: Console, undertaker: Undertaker) -> None:
     assert "https://crm.example.com/h" in console.text("/webhooks")
     (dead,) = give_up(undertaker, "a")
@@ -150,6 +154,17 @@ def test_messages_go_on_page_by_page_with_their_filters(console: Console, undert
     path, found = "/webhooks?state=dead", []
     while path:
         page = console.get(path).text
-        found += re.findall(r"<span class=\"mono\">(msg_[0-9a-f]+)<", page)
+        found += messages_of(page)
         path = next((to for to in links(page) if "from=" in to and "state=dead" in to), "")
     assert sorted(found) == sorted(expected)
+
+
+def test_a_page_goes_on_behind_a_message_that_no_longer_matches(console: Console, undertaker: Undertaker) -> None:
+    give_up(undertaker, *[f"job-{n}" for n in range(60)])
+    first = console.get("/webhooks?state=dead").text
+    behind = next(to for to in links(first) if "from=" in to)
+    expected = messages_of(console.get(behind).text)
+    assert len(expected) == 10
+    deliveries.replay(undertaker.ledger, "crm", messages_of(first)[-1:], why="T-1", by="ops-7")
+    assert messages_of(console.get(behind).text) == expected
+    assert console.get("/webhooks?from=nowhere").status_code == 422

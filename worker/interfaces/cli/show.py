@@ -41,7 +41,7 @@ def show(job_id: str, project: str | None) -> None:
         say(f"on hold    {when(hold.since, now)} by {hold.by}: {hold.reason}{until}")
     facts(_facts(deletion, now, attempts=len(app.settings.retry_schedule) + 1))
     _timeline(deletion, now)
-    for number, command in enumerate(shown.next_steps(deletion)):
+    for number, command in enumerate(shown.next_steps(deletion, hold)):
         say(f"{'Next:' if number == 0 else '  or:'} {command}")
 
 

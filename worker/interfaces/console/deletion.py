@@ -53,7 +53,8 @@ DIALOGS = {
 def show(context: RequestContext) -> Page:
     deletion, now = _found(context)
     may_hold = deletion.state not in (*WELL, State.HELD, State.RUNNING)
-    steps = [*shown.steps(deletion), *([Step.HOLD] if may_hold else [])]
+    hold = shown.hold_of(context.app, deletion)
+    steps = [*shown.steps(deletion, hold), *([Step.HOLD] if may_hold else [])]
     attempts = len(context.app.settings.retry_schedule) + 1
     return Page(
         "one.html",
@@ -63,12 +64,12 @@ def show(context: RequestContext) -> Page:
             "headline": shown.headline(deletion),
             "doubt": doubt(deletion),
             "archived": archived.in_words(deletion.archived) if deletion.archived else None,
-            "hold": shown.hold_of(context.app, deletion),
+            "hold": hold,
             "moments": shown.timeline(deletion),
             "left_out": shown.left_out(deletion),
             "budget": None if deletion.state in WELL else f"{deletion.used} of {attempts} attempts used",
             "acts": [(step, _label(DIALOGS[step][0])) for step in steps],
-            "steps": list(shown.next_steps(deletion)),
+            "steps": list(shown.next_steps(deletion, hold)),
             "remedy": labels.remedy(deletion.cause) if deletion.state is State.DEAD else None,
         },
     )

@@ -26,12 +26,17 @@ class ListPage(Generic[T]):
 
 def cut(context: RequestContext, every: Iterable[T], place: Callable[[T], Place]) -> ListPage[T]:
     """The page that the address asks for, in the order of the places. Raises `UsageError` for a wrong cursor."""
-    cursor = context.query("from", LONGEST_CURSOR)
-    try:
-        after = Place.parse(cursor) if cursor else None
-    except ValueError:
-        raise UsageError("from: this is no place in a list of ours; leave it out for the first page") from None
+    after = begin_after(context)
     found = {place(one): one for one in every}
     rest = sorted(where for where in found if after is None or where > after)
     here = rest[:ROWS]
     return ListPage([found[where] for where in here], str(here[-1]) if len(rest) > ROWS else None, len(found))
+
+
+def begin_after(context: RequestContext) -> Place | None:
+    """The place behind which the page begins; None: it is the first. Raises `UsageError` for a wrong cursor."""
+    cursor = context.query("from", LONGEST_CURSOR)
+    try:
+        return Place.parse(cursor) if cursor else None
+    except ValueError:
+        raise UsageError("from: this is no place in a list of ours; leave it out for the first page") from None

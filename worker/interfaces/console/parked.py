@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from worker.interfaces.console import dialogs, paging
 from worker.interfaces.console.dialogs import Dialog
 from worker.interfaces.console.request_context import Page, RequestContext, View
@@ -24,21 +26,21 @@ def show(context: RequestContext) -> Page:
 
 def show_group(context: RequestContext) -> Page:
     group = _named(context)
-    found = (message for _, message in parked_messages.parking(context.app).each(group.name))
-    page = paging.cut(context, found, _place)
+    page = paging.cut(context, parked_messages.parking(context.app).each(group.name), _place)
     values = {"group": group, "described": _described(group), "page": page, "now": context.app.redis_ms()}
     return Page("parked_group.html", values)
 
 
 def _described(group: Group) -> tuple[Group, str, str]:
     """A group, why it is here, and what to do about it."""
-    what, command = parked_messages.WHAT_TO_DO[group.kind].format(group=group.name).split("eraser ")
-    return group, parked_messages.WHY[group.kind], f"{what}`eraser {command}`"
+    what, command = parked_messages.WHAT_TO_DO[group.kind].split("eraser ")  # before the name: it may have the word
+    return group, parked_messages.WHY[group.kind], f"{what}`eraser {command.format(group=group.name)}`"
 
 
-def _place(message: Parked) -> Place:
-    """The oldest first."""
-    return Place(float(message.at), message.task, message.job or "", message.id.encode(errors="replace"))
+def _place(parked: tuple[bytes, Parked]) -> Place:
+    """The oldest first. A message that was sent twice differs in its line only."""
+    line, message = parked
+    return Place(float(message.at), "", "", hashlib.sha256(line).hexdigest().encode())
 
 
 def _sending(context: RequestContext) -> Dialog:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from itertools import dropwhile, islice
 
-from worker.interfaces.console import dialogs
+from worker.interfaces.console import dialogs, paging
 from worker.interfaces.console.dialogs import Dialog
 from worker.interfaces.console.request_context import Page, RequestContext, View
-from worker.ledger.deliveries import Delivery, DeliveryState
+from worker.ledger.deliveries import DeliveryState
 from worker.model.errors import UsageError
 from worker.services import webhooks
 from worker.services.act import Approval
@@ -29,12 +29,12 @@ def show(context: RequestContext) -> Page:
         state = event = ""
     wanted = DeliveryFilter(fields["endpoint"] or None, DeliveryState(state) if state else None, event or None)
     found = webhooks.newest(app, wanted)
-    if last := context.query("from"):  # the newest first: more may have come before it, and none comes behind it
-        found = islice(dropwhile(lambda one: _cursor(one) != last, found), 1, None)
+    if (after := paging.begin_after(context)) is not None:  # the newest first; its row may be gone
+        found = dropwhile(lambda one: one.place >= after, found)
     rows = list(islice(found, ROWS + 1))
     options = {
         "endpoints": webhooks.overview(app),
-        "page": {"rows": rows[:ROWS], "cursor": _cursor(rows[ROWS - 1]) if len(rows) > ROWS else None},
+        "page": {"rows": rows[:ROWS], "cursor": str(rows[ROWS - 1].place) if len(rows) > ROWS else None},
         "fields": fields,
         "filtered": any(fields.values()),
         "states": STATES,
@@ -43,10 +43,6 @@ def show(context: RequestContext) -> Page:
         "now": app.redis_ms(),
     }
     return Page("webhooks.html", options, 422 if why_not else 200)
-
-
-def _cursor(one: Delivery) -> str:
-    return f"{one.account}:{one.endpoint}:{one.id}"
 
 
 def _dialog(context: RequestContext) -> Dialog:

@@ -49,7 +49,10 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno else str(error)  # its own text repeats the address
+        if error.errno and error.errno > 0:
+            why = os.strerror(error.errno)
+        else:  # a host that cannot be resolved, whose numbers only the C library knows
+            why = (error.strerror or str(error)).partition(" (while")[0]  # the rest repeats the address
         raise UsageError(f"cannot listen on {host}:{port} ({why}): choose another --port or --host") from None
 
 
