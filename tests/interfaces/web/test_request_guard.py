@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from tests.interfaces.api.test_deletions import problem, recorded
+from tests.interfaces.api.test_deletions import problem
 from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.http_site import DELETIONS, HERE, Site
 from worker.config.request_id import HTTP_REQUEST_ID
@@ -29,7 +29,7 @@ from worker.services.audit import as_json as entry_as_json
 def test_a_name_that_is_not_ours_reaches_nothing(site: Site, undertaker: Undertaker, host: str) -> None:
     refused = site.ask("job-1", headers={"Host": host})
     problem(refused, 421, "unknown-host")
-    assert recorded(undertaker) == 0
+    assert undertaker.recorded() == 0
 
 
 def test_a_name_that_was_allowed_and_any_name_for_a_probe(redis_url: str, site: Site) -> None:
@@ -55,7 +55,7 @@ def test_another_site_changes_nothing_even_with_a_token(
 ) -> None:
     problem(site.ask("job-1", headers=headers), 403, "cross-site")
     problem(site.call("DELETE", f"{DELETIONS}/job-1?reason=T", headers=headers), 403, "cross-site")
-    assert recorded(undertaker) == 0
+    assert undertaker.recorded() == 0
 
 
 def test_no_other_site_is_ever_invited(site: Site) -> None:
@@ -127,7 +127,7 @@ def test_a_body_is_bounded_whatever_its_headers_say(site: Site, undertaker: Unde
         refused = site.call("POST", DELETIONS, content=content, headers=headers)
         problem(refused, 413, "too-large")
         assert refused.headers["Connection"] == "close"
-    assert recorded(undertaker) == 0
+    assert undertaker.recorded() == 0
 
 
 def test_a_body_with_two_lengths_is_refused(site: Site, undertaker: Undertaker) -> None:
@@ -136,7 +136,7 @@ def test_a_body_with_two_lengths_is_refused(site: Site, undertaker: Undertaker) 
     refused = site.call("POST", DELETIONS, content=b'{"job_id": "job"}', headers=headers)
     problem(refused, 400, "two-lengths")
     assert refused.headers["Connection"] == "close"
-    assert recorded(undertaker) == 0
+    assert undertaker.recorded() == 0
 
 
 @pytest.mark.parametrize("path", ["/healthz", DELETIONS, "/nowhere"])

@@ -11,7 +11,7 @@ from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting, plan_option, show, typed
 from worker.interfaces.cli.printing import allow_project_option, for_programs, result, say, sum_up
-from worker.model.errors import DryRun, UsageError
+from worker.model.errors import UsageError
 from worker.model.target import Target
 from worker.rules.experiment import SCHEDULE
 from worker.services import experiment
@@ -65,7 +65,7 @@ def _begin(app: AppContext, job: Target, approval: Approval, confirm: str | None
     planned = experiment.plan(job, row, schedule)
     show(planned, approval)
     if approval.only_plan:
-        raise DryRun(hint=f"{typed(click.get_current_context(), 'confirm')} --confirm {job.id}")
+        approval.confirmed(hint=f"{typed(click.get_current_context(), 'confirm')} --confirm {job.id}")
     if confirm is None and sys.stdin.isatty() and not for_programs():
         confirm = click.prompt("Type the job's id to delete it", default="", show_default=False)
     experiment.check_typed(job, confirm, again=typed(click.get_current_context(), "confirm"))
