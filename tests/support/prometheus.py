@@ -89,8 +89,8 @@ class Prometheus:
         return [rule for group in self.ask("rules")["groups"] for rule in group["rules"]]
 
     def scrapes(self) -> int:
-        """How often it has scraped."""
-        (one,) = self.query("count_over_time(up[1d])")
+        """How often it has got the page: a scrape that took too long found nothing."""
+        (one,) = self.query("sum_over_time(up[1d])")
         return int(one["value"][1])
 
 
