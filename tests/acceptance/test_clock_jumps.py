@@ -10,9 +10,11 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.acceptance.fleet import SHORT
 from tests.support.waiting import PATIENCE_S, wait_until
@@ -34,6 +36,13 @@ DAY_S = 86_400.0
 pytestmark = pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed: apt install libfaketime")
 
 
+def answers(socket: Path) -> bool:
+    """Whether Redis does: its socket is there before it listens."""
+    with suppress(redis.ConnectionError), redis.Redis(unix_socket_path=str(socket)) as client:
+        return bool(client.ping())
+    return False
+
+
 class Site:
     """A Redis whose clock the test sets, a MetaStudio, and a worker: its dispatcher and its executors as threads."""
 
@@ -48,7 +57,7 @@ class Site:
         self.server = subprocess.Popen(
             [str(find_server({})), *words], env=os.environ | fake, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        wait_until(socket.exists, what="Redis is up")
+        wait_until(lambda: self.server.poll() is not None or answers(socket), what="Redis is up")
         environ = SHORT | {"ERASER_REDIS_URL": f"unix://{socket}", "ERASER_ENDPOINT": simulator.url}
         self.app = AppContext.load(environ | {"ERASER_RETRY_SCHEDULE": "2s,600s"})
         self.ledger = self.app.ledger("default")

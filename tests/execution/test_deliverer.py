@@ -267,15 +267,23 @@ def test_a_worker_that_never_read_the_endpoints_leaves_events_for_one_that_did(
 
 
 def test_endpoints_that_cannot_be_read_are_logged_once(
-    configured: Start, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
+    configured: Start,
+    receiver: Receiver,
+    undertaker: Undertaker,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    request: pytest.FixtureRequest,
 ) -> None:
-    app = configured()
+    app = configured(receiver.toml(tmp_path, "file"))
     app.redis.set(app.keys.endpoints, "of another program")
     request.addfinalizer(lambda: app.redis.delete(app.keys.endpoints))
     one = Deliverer(app)
     for _ in range(3):
         one.turn()
     assert [record.message for record in caplog.records if record.name == deliverer.__name__] == ["webhook.waits"]
+    undertaker.end("a", to="deleted")
+    one.turn()
+    assert [each.endpoint for each in kept(app)] == ["file"], "those of the file go on"
 
 
 def test_a_disabled_endpoint_costs_nothing(configured: Start, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,6 +349,26 @@ def test_an_internal_error_about_a_message_uses_attempts_until_it_is_given_up(
         undertaker.end("a", to="deleted")
         wait_until(lambda: states(app) == [DeliveryState.DEAD], what="it is given up")
     assert [one.why for one in kept(app)[0].attempts] == ["an internal error: see the worker's log"] * 3
+
+
+def test_an_event_of_a_later_version_waits_for_a_worker_that_knows_it(
+    configured: Start, receiver: Receiver, undertaker: Undertaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = configured(receiver.toml(tmp_path))
+    Deliverer(app).turn()
+    undertaker.end("a", to="deleted")
+    with monkeypatch.context() as quiet:
+        quiet.setattr(Deliverer, "_serve", lambda *_: None)
+        Deliverer(app).turn()
+    (name,) = app.redis.keys(app.keys.account("default") + Key.DELIVERY + "*")
+    app.redis.hset(name, "event", "of.later")
+    with delivering(app):
+        wait_until(lambda: kept(app)[0].attempts, what="it is looked at")
+    assert (kept(app)[0].state, [each.why for each in kept(app)[0].attempts]) == (
+        DeliveryState.WAITING,
+        ["not sent: its event is of a later version"],
+    )
+    assert receiver.messages == []
 
 
 def test_a_url_without_a_path_is_sent_to(

@@ -22,6 +22,7 @@ from worker.execution.deliverer import Deliverer
 from worker.execution.intake import Intake
 from worker.execution.messages import Envelope, Lent, RequestMessage
 from worker.ledger import deliveries
+from worker.ledger.parking import ParkedKind
 from worker.ledger.schema.keys import Key
 from worker.ledger.types import Accepted
 from worker.model.errors import EraserError, UnknownProject, Unreachable, UsageError
@@ -94,6 +95,15 @@ def test_ids_with_personal_data_are_not_sent(bench: Bench) -> None:
 def test_what_is_tried_again_is_no_event_again(bench: Bench) -> None:
     bench.park(BAD, PROJECT, "job-1", lent=Lent("fault:eraser.delete", b"", 1))
     assert bench.events == 0
+
+
+def test_nor_is_what_is_put_aside_again_before_a_task_gets_it(bench: Bench) -> None:
+    sent = Envelope(b"[[], {}, {}]", "application/json", "utf-8", {"id": "m-1", "task": "eraser.delete"}, {}, None)
+    bench.intake.put_aside(sent.lent(Lent("fault:eraser.delete", b"", 1)), ParkedKind.FAULT, "eraser.delete", "broken")
+    assert [group.name for group in bench.intake.parking.groups()] == ["fault:eraser.delete"]
+    assert bench.events == 0
+    bench.park(ZeroDivisionError(), PROJECT, "job-1")
+    assert bench.events == 1, "a new one is told, however lately another one was tried again"
 
 
 def test_what_another_application_sends_is_no_event(bench: Bench) -> None:

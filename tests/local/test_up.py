@@ -110,6 +110,8 @@ def test_under_nohup_a_closed_terminal_ends_neither_it_nor_its_children(machine:
     )
     wait_until(lambda: "worker.ready" in machine.log.read_text(), what="the worker")
     everything = set(processes(machine.tmp))
+    machine.states()  # meanwhile a child that one of them had for a moment has ended
+    everything &= set(processes(machine.tmp))
     for pid in everything:
         os.kill(pid, signal.SIGHUP)
     request_all(machine, 5)

@@ -20,13 +20,14 @@ from typing import Final
 import redis
 
 from worker.config.accounts import DEFAULT
-from worker.config.webhooks import Endpoint
+from worker.config.webhooks import TEST, Endpoint, EventType
 from worker.execution import endpoints
 from worker.execution.app_context import AppContext
 from worker.ledger import deliveries
 from worker.ledger.deletions import Ledger
 from worker.ledger.deliveries import Head, Taken, Wanted
 from worker.ledger.reachable import reachable
+from worker.ledger.redis_read import WrongKind
 from worker.ledger.types import lean
 from worker.model.errors import EraserError, SettingsError
 from worker.receipts.periodic import Periodic
@@ -81,7 +82,11 @@ class Deliverer(Periodic):
     def turn(self) -> float:
         """One round over all accounts. The trouble of one account, or of one endpoint, is that one's alone."""
         with self._apart("", "", "endpoints"):
-            self._queues = self._made(endpoints.known(self._app))
+            try:
+                self._queues = self._made(endpoints.known(self._app))
+            except WrongKind:  # another program spoilt what is kept: those of the file go on
+                self._queues, self._known = self._made(self._app.settings.webhooks), True
+                raise
             self._known = True
         with self._apart("", ""):
             if not self._queues:
@@ -210,6 +215,10 @@ class Deliverer(Periodic):
         """Make one attempt and record it. Returns whether the endpoint has it."""
         name, account = queue.endpoint.name, ledger.account
         about = {"account": account, "endpoint": name, "id": taken.id, "type": taken.event}
+        if taken.event not in (*EventType, TEST):  # a worker of a later version knows what is to be said
+            why = "not sent: its event is of a later version"
+            deliveries.settle(ledger, name, taken, status=None, ms=0, why=why, used=False, delay_s=SECRETS_S)
+            return True
         try:
             message = body(taken.event, account, taken.at, taken.about)
             result = queue.sender.send(taken.id, message, lambda: self._app.now().timestamp())

@@ -146,9 +146,11 @@ class Intake:
         headers = message.headers if isinstance(message.headers, dict) else {}
         id_, raw = headers.get("id"), _kept(kind, Envelope.of(message))
         name = id_ if isinstance(id_, str) else "-"
-        parked = Parked(name, task or "-", clipped(why), time.time() * 1000, *ids, raw=raw)
+        lent: Lent | None = headers.get(LENT)
+        times = lent.times + 1 if lent else 1
+        parked = Parked(name, task or "-", clipped(why), time.time() * 1000, *ids, times, raw)
         if self._parked_now(kind, parked):
-            self._leave(headers.get(LENT))
+            self._leave(lent)
             message.ack()
         else:
             message.reject(requeue=True)
@@ -218,7 +220,7 @@ class Intake:
         fields = {"kind": kind.value, "task": message.task, "task_id": message.id, "job_id": message.job}
         level = logging.ERROR if kind in (ParkedKind.BAD, ParkedKind.FAULT) else logging.WARNING
         log.log(level, "message.parked", extra={**fields, "project_id": message.project, "error": message.why})
-        if group and message.times == 1 and kind is not ParkedKind.FOREIGN:
+        if group and kind is not ParkedKind.FOREIGN:
             self._tell(kind, group, message)
 
     def _tell(self, kind: ParkedKind, group: str, message: Parked) -> None:

@@ -89,10 +89,12 @@ class Parking:
 
     def park(self, kind: ParkedKind, what: str, message: Parked, *, wait_s: float = 0.0) -> str | None:
         """Put one aside. wait_s: until it may be tried again, if its kind ever is. Returns the group's name if this is
-        its first message for a minute.
+        its first message for a minute: one that is tried again is none.
         """
         most = 0 if message.raw is not None else MOST_KEPT
-        found = self._run("park", group_name(kind, what), message.line(), message.why, str(wait_s * 1000), most)
+        found = self._run(
+            "park", group_name(kind, what), message.line(), message.why, str(wait_s * 1000), most, message.times
+        )
         return found.decode() if found else None
 
     def lend(self, group: str, most: int = BATCH) -> list[tuple[bytes, Parked]]:

@@ -30,6 +30,7 @@ MAKE_KEY = (
     f"{KEY} is not set here: make one with `eraser webhooks secret webhooks.key`, name that file in {KEY}_FILE of all "
     "workers and of this process, and restart them"
 )
+UNREADABLE = "that cannot be read here: it makes no sense, or is not allowed by these rules"
 OLDER = 5  # secrets that sign beside the newest: each makes every message longer
 
 
@@ -60,7 +61,7 @@ def add(
     made = replace(made, secret_ids=(_new_id(),), key_mark=mark(key))
     secret = _shown(key, made.secret_ids[0])
     _give_up(app, name)  # it was meant for another one of this name
-    _write(app, made, "", _fields(made))
+    _write(app, name, "", _fields(made))
     return NewSecret(made, secret, _note(app, approval, ActionName.WEBHOOK_ADDED, name, "added"))
 
 
@@ -95,7 +96,7 @@ def change(
     made = made if on is None else replace(made, on=on)
     if made == one:
         raise UsageError(f"nothing is different: {name} is so already")
-    _write(app, made, before, _fields(made, json.loads(before)["secrets"]))
+    _write(app, name, before, _fields(made, json.loads(before)["secrets"]))
     what = "changed" if made.on == one.on else "enabled" if made.on else "disabled"
     return made, _note(app, approval, ActionName.WEBHOOK_CHANGED, name, what)
 
@@ -115,25 +116,26 @@ def rotate(app: AppContext, name: str, overlap_s: float, approval: Approval) -> 
         raise UsageError(f"{OLDER} older secrets of {name} sign still: wait until one ends, or give no overlap")
     made = replace(one, secret_ids=(_new_id(), *(each["id"] for each in older)), key_mark=mark(key))
     secret = _shown(key, made.secret_ids[0])
-    _write(app, made, before, _fields(made, [{"id": made.secret_ids[0]}, *older]))
+    _write(app, name, before, _fields(made, [{"id": made.secret_ids[0]}, *older]))
     remark = _note(app, approval, ActionName.WEBHOOK_ROTATED, name, "rotated")
     return NewSecret(made, secret, remark, len(older), lost)
 
 
 def plan_of_removal(app: AppContext, name: str) -> Plan:
     """What a removal means. Raises `UsageError`."""
-    _, one = named(app, name)
+    text = _stored(app, name)
+    one = _read(app, name, text)
     waiting = sum(each.waiting for each in webhooks.counts(app) if each.endpoint == name)
     numbers = {"messages that wait for it, and are given up": waiting}
     fields = {"endpoint": name, "plan": True, "waiting": waiting}
-    return Plan(f"remove the endpoint {name} ({one.shown})", numbers, fields=fields)
+    return Plan(f"remove the endpoint {name} ({one.shown if one else UNREADABLE})", numbers, fields=fields)
 
 
 def remove(app: AppContext, name: str, approval: Approval) -> str:
     """Remove it: nothing is sent there any more. Returns what was not done, or ''. Raises `UsageError`, `DryRun`."""
-    before, one = named(app, name)
+    before = _stored(app, name)
     approval.confirmed()
-    _write(app, one, before, None)
+    _write(app, name, before, None)
     remark = _note(app, approval, ActionName.WEBHOOK_REMOVED, name, "removed")
     try:
         _give_up(app, name)
@@ -145,14 +147,25 @@ def remove(app: AppContext, name: str, approval: Approval) -> str:
 
 def named(app: AppContext, name: str) -> tuple[str, Endpoint]:
     """An endpoint of the ledger: as it is stored, and as it is. Raises `UsageError`."""
+    text = _stored(app, name)
+    found = _read(app, name, text)
+    if found is None:
+        raise UsageError(f"the endpoint {name} is one {UNREADABLE}: remove it and make it anew")
+    return text, found
+
+
+def _stored(app: AppContext, name: str) -> str:
     if name in app.settings.webhooks:
         raise UsageError(f"{name} is in {app.settings.config}: change it there, and restart the workers")
     text = KeptEndpoints(app.redis, app.keys).read().get(name)
-    found = endpoints.read(name, text, app.now().timestamp() * 1000) if text else None
-    if text is None or found is None:
+    if text is None:
         webhooks.named(app, name)  # says which there are
         raise UsageError(f"there is no endpoint {name[:40]!r}")
-    return text, found
+    return text
+
+
+def _read(app: AppContext, name: str, text: str) -> Endpoint | None:
+    return endpoints.read(name, text, app.now().timestamp() * 1000)
 
 
 def digest(stored: str) -> str:
@@ -192,12 +205,12 @@ def _fields(one: Endpoint, kept: Sequence[dict[str, Any]] | None = None) -> dict
     }
 
 
-def _write(app: AppContext, one: Endpoint, before: str, after: dict[str, Any] | None) -> None:
-    match KeptEndpoints(app.redis, app.keys).write(one.name, before, after):
+def _write(app: AppContext, name: str, before: str, after: dict[str, Any] | None) -> None:
+    match KeptEndpoints(app.redis, app.keys).write(name, before, after):
         case "full":
             raise UsageError(f"there are {MOST} endpoints already: remove one first")
         case "changed":
-            raise _changed(one.name)
+            raise _changed(name)
 
 
 def _changed(name: str) -> UsageError:

@@ -165,6 +165,14 @@ def test_what_could_not_be_given_up_hides_no_removal(keyed: Command, monkeypatch
     assert [one.action for one in app.audit("default").newest()] == ["endpoint.removed", "endpoint.added"]
 
 
+def test_one_that_cannot_be_read_is_removed(keyed: Command, undertaker: Undertaker) -> None:
+    undertaker.redis.hset("eraser:endpoints", "crm", "{")
+    refused = keyed("webhooks", "rotate", "crm", *WHY)
+    assert (refused.code, "remove it and make it anew" in refused.err) == (2, True)
+    assert keyed("webhooks", "remove", "crm", *WHY, "--yes").code == 0
+    assert keyed("webhooks", "add", "crm", URL, *WHY).code == 0
+
+
 def test_events_of_a_later_version_are_kept(keyed: Command, undertaker: Undertaker) -> None:
     keyed("webhooks", "add", "crm", URL, "--event", "deletion.dead", *WHY)
 

@@ -116,7 +116,7 @@ def _form(context: RequestContext, one: Endpoint | None, why_not: str = "") -> P
     chosen = list(one.events) if one and as_stored else _events(context)
     if one and as_stored:
         typed |= {"url": one.url, "projects": ", ".join(one.projects), "on": "yes" if one.on else ""}
-    events = [] if len(chosen) == len(EventType) else chosen
+    events = [] if set(chosen) >= set(EventType) else chosen
     no_key = service.MAKE_KEY if one is None and context.app.settings.webhooks_key is None else ""
     values = {"one": one, "typed": typed, "chosen": events, "events": tuple(EventType), "version": version}
     return Page("webhook_form.html", values | {"no_key": no_key, "why_not": why_not}, 422 if why_not else 200)
