@@ -24,6 +24,7 @@ from tests.support.ledgers import Bench
 from tests.support.left_behind import LeftBehind
 from tests.support.waiting import PATIENCE_S
 from tests.support.webhook_receiver import Receiver
+from worker.config import known_secrets
 from worker.execution.app_context import AppContext
 from worker.ledger import connection
 from worker.ledger.connection import connect
@@ -90,6 +91,12 @@ def pytest_collection_finish() -> None:
     """Nothing of what is imported and collected is garbage before the end: nobody looks through it again and again."""
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(autouse=True)
+def no_known_secrets() -> None:
+    """A test is a process of its own: what another one read is no secret here."""
+    known_secrets.forget()
 
 
 @pytest.fixture(scope="session")

@@ -7,15 +7,26 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from worker.config.accounts import CredentialsReference
 from worker.config.environment import SECRET
+from worker.config.keyless import KeylessReference, Source
 from worker.config.request_id import HTTP_REQUEST_ID
+from worker.config.settings import Settings
+from worker.config.webhooks import Endpoint
 from worker.execution import logs
-from worker.webhooks.signing import new_secret
+from worker.metastudio.credentials import EnvironmentCredentials, FileCredentials
+from worker.metastudio.keyless import TemporaryKeys
+from worker.metastudio.login import LoginSource
+from worker.metastudio.wiring import source_of
+from worker.receipts.signature import Signer
+from worker.webhooks.signing import Secrets, new_secret
 
 SK = "S3cr3t/Key+of=the-tests"
 ENVIRON = {"HUAWEICLOUD_SDK_SK": SK, "ERASER_REDIS_URL": "redis://:p%40ss-word@redis:6379/0", "HOME": "/root"}
@@ -185,6 +196,65 @@ def test_of_a_proxy_and_of_sentinels_the_passwords_are_masked() -> None:
 def test_secrets_of_webhooks_are_masked_whatever_their_variable_is_called() -> None:
     secret = new_secret()
     assert list(logs.secrets_of({"CRM_HOOK": secret, "CRM": "crm"})) == [secret]
+
+
+def test_what_is_secret_of_a_file_is_masked_once_it_was_read_and_after_each_change(
+    lines: io.StringIO, tmp_path: Path
+) -> None:
+    """Whoever names the file: a variable under any name, the TOML file, or a reader of credentials."""
+    clock, environ = [0.0], {f"{name}_FILE": str(tmp_path / name) for name in ("HOOK", "ACCESS", "SIGN", "PW")}
+    endpoint = Endpoint("crm", "https://crm.example.com/", secret_files=(tmp_path / "crm",), secret_envs=("HOOK",))
+    named = {"HUAWEICLOUD_SDK_AK_FILE": environ["ACCESS_FILE"], "HUAWEICLOUD_SDK_SK_FILE": environ["SIGN_FILE"]}
+    oidc = KeylessReference(Source.OIDC, token_file=tmp_path / "oidc", token_name="HUAWEICLOUD_OIDC_TOKEN_FILE")
+    readers: list[Callable[[], object]] = [
+        Secrets(endpoint, environ, lambda: clock[0]).keys,
+        EnvironmentCredentials(named, clock=lambda: clock[0]).current,
+        FileCredentials(tmp_path / "ini", clock=lambda: clock[0]).current,
+        LoginSource("u", "d", environ=environ, password_env="PW", clock=lambda: clock[0]).current,
+        LoginSource("u", "d", environ={}, password_file=tmp_path / "pw", clock=lambda: clock[0]).current,
+        TemporaryKeys(oidc, {}, file_clock=lambda: clock[0]).current,
+        lambda: Settings.load({"ERASER_REDIS_URL_FILE": str(tmp_path / "redis")}),
+        lambda: Signer.load(tmp_path / "receipts"),
+    ]
+    secrets: set[str] = set()
+    for turn in range(2):
+        key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        (tmp_path / "receipts").write_text(key)
+        words = {
+            name: f"{name}-is-secret-{turn}" for name in ("ACCESS", "SIGN", "PW", "pw", "oidc", "a", "s", "t", "r")
+        }
+        for name in ("HOOK", "crm"):
+            words[name] = new_secret()
+        for name in ("ACCESS", "SIGN", "PW", "pw", "oidc", "HOOK", "crm"):
+            (tmp_path / name).write_text(words[name] + "\n" * (turn + 1))
+        (tmp_path / "ini").write_text(f"[basic]\nak={words['a']}\nsk={words['s']}\nsecurity_token={words['t']}\n")
+        (tmp_path / "redis").write_text(f"redis://:{words['r']}@redis/0")
+        for read in readers:
+            read()
+        clock[0] += 10
+        secrets |= {*words.values(), key.splitlines()[1]}
+        for secret in secrets:
+            logging.getLogger("x").info("some.event", extra={"error": f"found {secret}", "job_id": secret})
+    assert len(lines.getvalue().splitlines()) == 3 * len(secrets) // 2
+    assert [secret for secret in secrets if secret in lines.getvalue()] == []
+
+
+def test_a_variable_with_a_secret_is_masked_whatever_the_accounts_file_calls_it(lines: io.StringIO) -> None:
+    reference = CredentialsReference(ak_env="STUDIO", sk_env="STUDIO_SIGNS")
+    source = source_of(reference, {"STUDIO": "AKEXAMPLE0000000000A", "STUDIO_SIGNS": "S3cretS3cret"})
+    LoginSource("u", "d", environ={"STUDIO_PW": "pass-of-studio"}, password_env="STUDIO_PW")
+    assert isinstance(source, EnvironmentCredentials)
+    logging.getLogger("x").info("AKEXAMPLE0000000000A S3cretS3cret pass-of-studio")
+    assert json.loads(lines.getvalue())["event"] == "*** *** ***"
+
+
+def test_a_project_is_no_secret_though_it_may_be_in_a_file_beside_the_key(lines: io.StringIO, tmp_path: Path) -> None:
+    (tmp_path / "project").write_text("0605768a2c8026af")
+    environ = {"HUAWEICLOUD_SDK_AK": "AKEXAMPLE", "HUAWEICLOUD_SDK_SK": "sk-example"}
+    EnvironmentCredentials(environ | {"HUAWEICLOUD_SDK_PROJECT_ID_FILE": str(tmp_path / "project")}).current()
+    EnvironmentCredentials(environ | {"HUAWEICLOUD_SDK_PROJECT_ID": "0605768a2c80"}).current()
+    logging.getLogger("x").info("some.event", extra={"project_id": "0605768a2c8026af"})
+    assert json.loads(lines.getvalue())["project_id"] == "0605768a2c8026af"
 
 
 def test_an_id_that_looks_like_a_phone_number_stays(lines: io.StringIO) -> None:

@@ -34,6 +34,7 @@ from worker.metastudio.credentials import Watch
 from worker.metastudio.exchange import Call
 from worker.metastudio.iam import IamTokens
 from worker.metastudio.login import Login, LoginSource
+from worker.metastudio.redaction import redact
 from worker.metastudio.renewing import Issued
 from worker.metastudio.response import Response
 from worker.model.states import Lane
@@ -472,6 +473,8 @@ def test_nothing_shows_a_token_or_a_password(
     for text in shown:
         assert TOKEN_CANARY not in text
         assert DEMO_PASSWORD not in text
+    assert isinstance(token, Issued)
+    assert redact(f"it is {token.value}") == "it is ***", "whoever logs it"
     for travel in (pickle.dumps, copy.copy):
         with pytest.raises(TypeError, match="never pickled"):
             travel(token)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from worker.config import known_secrets
 from worker.config.files import is_quoted, path_named, read_file
 from worker.config.namespace import why_bad_namespace
 from worker.config.tables import nearest
@@ -64,6 +65,8 @@ class EnvironmentReader:
             )
         if not text:
             return None
+        if name in SECRET:
+            known_secrets.add(name, *known_secrets.parts(text))
         self.origins[name] = f"file {file}" if file else "environment"
         return check(text, name)
 

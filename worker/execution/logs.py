@@ -7,7 +7,7 @@ span of OpenTelemetry its `trace_id` and `span_id`.
 
 `extra` of a record becomes fields. Ids of jobs, requests, runs and the like are fine; secrets and personal data are not
 logged in the first place, and `Redacted` is the last safety net: it knows the secrets of this process's
-environment and the usual forms of unknown ones.
+environment, those that the process has read elsewhere, and the usual forms of unknown ones.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Any, TextIO
-from urllib.parse import unquote, urlsplit
 
+from worker.config import known_secrets
 from worker.config.environment import SECRET
 from worker.config.files import NotText, read_text
 from worker.config.log_format import LOG_FORMAT, LogFormat
 from worker.config.request_id import HTTP_REQUEST_ID
 from worker.config.webhooks import KEY_PREFIX
 from worker.execution import tracing
-from worker.metastudio.redaction import MASK, redact
+from worker.metastudio.redaction import redact, without
 
 _OURS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _IDS = frozenset(
@@ -49,7 +49,6 @@ _CHATTY = (
 _SECRET_WORDS = ("TOKEN", "PASSWORD", "SECRET", "REDIS_URL", "BROKER_URL")
 _SECRET_ENDS = ("_AK", "_SK", "_AK_FILE", "_SK_FILE")  # also variables that the accounts' file names
 _LONGEST_TRACE = 40  # lines
-_SHORTEST_SECRET = 4  # characters: masking a shorter one would mask everything
 
 
 class Redacted(logging.Formatter):
@@ -58,7 +57,7 @@ class Redacted(logging.Formatter):
     def __init__(self, form: logging.Formatter, secrets: Iterable[str] = ()) -> None:
         super().__init__()
         self._form = form
-        self._secrets = longest_first(secrets)
+        self._secrets = tuple(secrets)
 
     def format(self, record: logging.LogRecord) -> str:
         return self._form.format(self._masked(record))
@@ -91,20 +90,13 @@ class Redacted(logging.Formatter):
 
 
 def clean(name: str, value: object, secrets: Sequence[str]) -> object:
-    """The value of a field without what must not leave. secrets: see `longest_first`."""
+    """The value of a field without what must not leave."""
     if value is None or isinstance(value, bool | int | float):
         return value
     text = str(value)
     if name in _IDS:  # an id may look like a phone number
-        for secret in secrets:
-            text = text.replace(secret, MASK)
-        return text
+        return without(text, secrets)
     return redact(text, secrets=secrets)
-
-
-def longest_first(secrets: Iterable[str]) -> tuple[str, ...]:
-    """So that no secret hides a part of another."""
-    return tuple(sorted(filter(None, secrets), key=len, reverse=True))
 
 
 class ForPeople(logging.Formatter):
@@ -179,21 +171,7 @@ def secrets_of(environ: Mapping[str, str]) -> Iterator[str]:
             or any(word in upper for word in _SECRET_WORDS)
             or value.strip().startswith(KEY_PREFIX)  # an endpoint's, whose variable has any name
         ):
-            yield from _spoken(_content(value) if name.endswith("_FILE") else value)
-
-
-def _spoken(value: str) -> Iterator[str]:
-    value = value.strip()
-    if "://" in value:  # of a URL only its passwords are secret
-        try:
-            parts = urlsplit(value)
-        except ValueError:
-            return
-        options = (option.partition("=") for option in parts.query.split("&"))
-        found = [parts.password or "", *(text for name, _, text in options if "password" in name)]
-        yield from {text for one in found for text in (one, unquote(one)) if len(text) >= _SHORTEST_SECRET}
-    elif len(value) >= _SHORTEST_SECRET:
-        yield value
+            yield from known_secrets.parts(_content(value) if name.endswith("_FILE") else value)
 
 
 def _content(path: str) -> str:

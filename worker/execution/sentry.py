@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from worker import __version__
 from worker.execution import logs
-from worker.execution.logs import clean, longest_first, secrets_of
+from worker.execution.logs import clean, secrets_of
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def start(environ: Mapping[str, str]) -> None:
                 ThreadingIntegration(),
             ],
             include_local_variables=False,
-            before_send=partial(redacted, secrets=longest_first(secrets_of(environ))),
+            before_send=partial(redacted, secrets=tuple(secrets_of(environ))),
         )
     except ImportError:
         log.error(

@@ -14,6 +14,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, NoReturn, Protocol, TypeVar
 
+from worker.config import known_secrets
 from worker.config.files import is_quoted, path_named
 from worker.config.keyless import CREDENTIALS, default_file
 from worker.config.watched_file import WatchedFile
@@ -114,7 +115,7 @@ class EnvironmentCredentials:
     """HUAWEICLOUD_SDK_AK, …_SK, …_SECURITY_TOKEN and …_PROJECT_ID, each also as <NAME>_FILE."""
 
     def __init__(self, environ: Mapping[str, str], *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._read = [variable(environ, name, clock) for name in (AK, SK, TOKEN, PROJECT)]
+        self._read = [variable(environ, name, clock, secret=name != PROJECT) for name in (AK, SK, TOKEN, PROJECT)]
         self._made_of = lru_cache(maxsize=1)(_of_variables)
 
     def current(self) -> Credentials:
@@ -163,7 +164,9 @@ class FileCredentials:
             _check(FILE, token, what=f"security_token in {where}")
         if project:
             _check_project(FILE, project)
-        return Credentials(values["ak"], values["sk"], token, project)
+        found = Credentials(values["ak"], values["sk"], token, project)
+        known_secrets.add(where, *found.secrets)
+        return found
 
 
 def find_credentials(environ: Mapping[str, str]) -> CredentialsSource:
@@ -199,22 +202,36 @@ def watched(path: Path, setting: str, parse: Callable[[str], T], clock: Callable
 
 def secret_file(path: Path, setting: str, clock: Callable[[], float]) -> Callable[[], str]:
     """Return how to read a file that has one secret and nothing else."""
-    return watched(path, setting, lambda text: text.strip("\r\n"), clock).current
+
+    def value(text: str) -> str:
+        known_secrets.add(str(path), text.strip())
+        return _line(text)
+
+    return watched(path, setting, value, clock).current
 
 
-def variable(environ: Mapping[str, str], name: str, clock: Callable[[], float]) -> Callable[[], str | None]:
+def _line(text: str) -> str:
+    return text.strip("\r\n")
+
+
+def variable(
+    environ: Mapping[str, str], name: str, clock: Callable[[], float], *, secret: bool = True
+) -> Callable[[], str | None]:
     """Return how to read one setting, from its variable or from the file that <NAME>_FILE names."""
     value, path = environ.get(name), environ.get(f"{name}_FILE")
     if value and path:
         raise SettingsError(name, f"set in two ways; unset it or {name}_FILE")
     if path:
-        return secret_file(path_named(path, f"{name}_FILE"), f"{name}_FILE", clock)
+        file, setting = path_named(path, f"{name}_FILE"), f"{name}_FILE"
+        return secret_file(file, setting, clock) if secret else watched(file, setting, _line, clock).current
     if value and is_quoted(value):
         raise SettingsError(
             name,
             "has quotes around it, which only a shell removes: write it without quotes; "
             f"if they are part of the value, write it into a file that {name}_FILE names (the value is not shown)",
         )
+    if value and secret:
+        known_secrets.add(value, value.strip())
     return lambda: value
 
 

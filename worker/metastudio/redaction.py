@@ -11,6 +11,8 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
+from worker.config import known_secrets
+
 MAX_BYTES: Final = 200
 MASK: Final = "***"
 _MAX_INPUT: Final = 16 * 1024  # characters; only the first 200 bytes can be shown anyway
@@ -35,11 +37,11 @@ _NUMBERS: Final = re.compile(
 def redact(text: str, *, secrets: Iterable[str] = ()) -> str:
     """At most 200 bytes of UTF-8 on one line; keys, tokens, e-mail addresses, phone numbers and queries masked.
 
-    `secrets` are literal texts that must not appear, such as those of the credentials in use.
+    `secrets` are literal texts that must not appear, besides the `known_secrets` of this process.
     """
-    literals = _spellings(tuple(secrets))
-    text = _one_line(_without(text, literals)[:_MAX_INPUT])
-    text = _without(text, literals)
+    secrets = tuple(secrets)
+    text = _one_line(without(text, secrets)[:_MAX_INPUT])
+    text = without(text, secrets)
     text = _HEADERS.sub(lambda m: f"{m[1]}{m[2]}{MASK}", text)
     text = _PAIRS.sub(lambda m: f"{m[1]}={MASK}", text)
     text = _WORD.sub(_mask_word, text)
@@ -55,8 +57,9 @@ def _spellings(secrets: tuple[str, ...]) -> list[str]:
     return sorted(given | quoted, key=len, reverse=True)
 
 
-def _without(text: str, literals: Iterable[str]) -> str:
-    for literal in literals:
+def without(text: str, secrets: Iterable[str]) -> str:
+    """The text without these and the known secrets."""
+    for literal in _spellings((*secrets, *known_secrets.known())):
         text = text.replace(literal, MASK)
     return text
 

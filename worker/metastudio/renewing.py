@@ -31,6 +31,7 @@ from typing import ClassVar, Final, Generic, NoReturn, Protocol, TypeVar
 
 import requests
 
+from worker.config import known_secrets
 from worker.config.clock import elapsed
 from worker.config.forks import when_forked
 from worker.config.network import STRAIGHT, Network
@@ -243,6 +244,7 @@ class Renewing(ABC, Generic[I]):
                 ends_at=sent + life_s,
                 on_trial=project_id in self._refused,
             )
+            known_secrets.add(f"{self.issuer} {login.fingerprint} {project_id}", *token.secrets)
             self._refused.discard(project_id)
             self._tokens[project_id] = token
         return token

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from worker.config import known_secrets
 from worker.model.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +36,13 @@ class Signer:
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
         refuse = partial(SettingsError, SETTING)
-        key = _load(path, partial(load_pem_private_key, password=None), refuse)
+
+        def loaded(pem: bytes) -> object:
+            lines = pem.decode("ascii", "replace").splitlines()
+            known_secrets.add(str(path), *(line.strip() for line in lines if not line.startswith("-----")))
+            return load_pem_private_key(pem, password=None)
+
+        key = _load(path, loaded, refuse)
         if key is None:
             raise refuse(f"{path} is not an unencrypted private key in PEM; {_MAKE}")
         if not isinstance(key, Ed25519PrivateKey):

@@ -1,0 +1,45 @@
+"""The secrets that this process has read or was given, so that nothing that it writes down repeats them: whoever reads
+one adds it first. Where a source has another one now, the two before stay known: an error may still quote them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+_SHORTEST: Final = 4  # characters: masking a shorter one would mask everything
+_VERSIONS: Final = 3
+
+_known: dict[str, tuple[tuple[str, ...], ...]] = {}  # by source, the newest first; set and read whole, without a lock
+
+
+def add(source: str, *texts: str) -> None:
+    """texts: what is secret of a source, such as a file, now."""
+    before = _known.get(source, ())
+    if texts not in before[:1]:
+        _known[source] = (texts, *before)[:_VERSIONS]
+
+
+def known() -> tuple[str, ...]:
+    """All of them."""
+    kept = list(_known.values())
+    return tuple(text for versions in kept for texts in versions for text in texts if len(text) >= _SHORTEST)
+
+
+def parts(value: str) -> tuple[str, ...]:
+    """What is secret of a setting's value: of a URL only its passwords."""
+    value = value.strip()
+    if "://" not in value:
+        return (value,) if len(value) >= _SHORTEST else ()
+    try:
+        url = urlsplit(value)
+    except ValueError:
+        return ()
+    options = (option.partition("=") for option in url.query.split("&"))
+    found = [url.password or "", *(text for name, _, text in options if "password" in name)]
+    return tuple({text for one in found for text in (one, unquote(one)) if len(text) >= _SHORTEST})
+
+
+def forget() -> None:
+    """For tests, which are many processes in one."""
+    _known.clear()
