@@ -160,9 +160,9 @@ def settle(
     return str(ledger.run_script("settle_delivery", options | lean({"status": status, "delay": delay}))["state"])
 
 
-def give_up(ledger: Ledger, endpoint: str, why: str) -> None:
-    """Give up all that wait for an endpoint that is no more."""
-    while ledger.run_script("give_up_deliveries", {"endpoint": endpoint, "why": why})["given_up"]:
+def give_up(ledger: Ledger, endpoint: str, why: str, since_ms: float) -> None:
+    """Give up all that have waited since then, or longer, for an endpoint that is no more."""
+    while ledger.run_script("give_up_deliveries", {"endpoint": endpoint, "why": why, "since": since_ms})["given_up"]:
         pass
 
 

@@ -19,7 +19,7 @@ class KeptEndpoints:
     """What is kept of each, as JSON. Raises `Unreachable` when Redis does not answer.
 
     Its fields: url, events, projects, on, key_mark, and secrets: the id of each, the newest first, and until when it
-    still signs (ms since 1970; none: it is the newest).
+    still signs (ms since 1970; none: it is the newest). While it is being made none does.
     """
 
     def __init__(self, client: redis.Redis, keys: Keys = OURS) -> None:
@@ -33,6 +33,11 @@ class KeptEndpoints:
 
     def write(self, name: str, before: str, after: Mapping[str, Any] | None) -> str:
         """Replace what was read; '' is nothing, None removes it. Returns `written`, `changed` or `full`."""
-        text = json.dumps(after, separators=(",", ":")) if after else ""
         script = scripts.load("write_endpoint")
+        text = as_text(after) if after else ""
         return str(read_redis(script.run, self._client, self._name, name, before, text, MOST).decode())
+
+
+def as_text(fields: Mapping[str, Any]) -> str:
+    """As they are kept."""
+    return json.dumps(fields, separators=(",", ":"))

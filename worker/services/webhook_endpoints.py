@@ -10,7 +10,8 @@ import base64
 import hashlib
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from worker.execution import endpoints
 from worker.execution.app_context import AppContext
 from worker.ledger import deliveries
 from worker.ledger.audit_actions import ActionName
-from worker.ledger.endpoints import MOST, KeptEndpoints
+from worker.ledger.endpoints import MOST, KeptEndpoints, as_text
 from worker.model.errors import EraserError, UsageError
 from worker.services import webhooks
 from worker.services.act import Approval, Plan
@@ -30,7 +31,8 @@ MAKE_KEY = (
     f"{KEY} is not set here: make one with `eraser webhooks secret webhooks.key`, name that file in {KEY}_FILE of all "
     "workers and of this process, and restart them"
 )
-UNREADABLE = "that cannot be read here: it makes no sense, or is not allowed by these rules"
+UNREADABLE = "that cannot be read here: it was not finished, makes no sense, or is not allowed by these rules"
+LEFT = "What waits for it is given up when an endpoint is made under its name, or after 30 days."
 OLDER = 5  # secrets that sign beside the newest: each makes every message longer
 
 
@@ -50,18 +52,34 @@ class NewSecret:
 def add(
     app: AppContext, name: str, url: str, events: Sequence[str], projects: Sequence[str], approval: Approval
 ) -> NewSecret:
-    """Make an endpoint. Raises `UsageError`."""
+    """Make an endpoint. Raises `UsageError`.
+
+    Whoever else makes one of this name is refused from the first write on. Until the last one it has no secret that
+    signs, so that nothing is made for it, or sent there, while what waits for an earlier one is given up.
+    """
     made, key = kept_endpoint(name, url, events, projects), _key(app)
     if name in app.settings.webhooks:
         raise UsageError(f"there is an endpoint {name} already, in {app.settings.config}")
-    if name in KeptEndpoints(app.redis, app.keys).read():
+    stored = KeptEndpoints(app.redis, app.keys).read().get(name)
+    if stored is not None and _read(app, name, stored) is None:
+        raise _unreadable(name)
+    if stored is not None:
         raise UsageError(f"there is an endpoint {name} already: rotate it to see a secret")
     for project in projects:
         app.settings.account_of(project)  # one of no account has no events
     made = replace(made, secret_ids=(_new_id(),), key_mark=mark(key))
     secret = _shown(key, made.secret_ids[0])
-    _give_up(app, name)  # it was meant for another one of this name
-    _write(app, name, "", _fields(made))
+    begun = _fields(made, [{"id": made.secret_ids[0], "until": 1}])
+    _write(app, name, "", begun)
+    try:
+        waiting = _waiting(app, name)
+        _write(app, name, as_text(begun), begun)  # it is there still, so none of these waits for a later one
+        _give_up(app, name, waiting)
+        _write(app, name, as_text(begun), _fields(made))
+    except BaseException:
+        with suppress(EraserError):
+            _write(app, name, as_text(begun), None)
+        raise
     return NewSecret(made, secret, _note(app, approval, ActionName.WEBHOOK_ADDED, name, "added"))
 
 
@@ -135,14 +153,18 @@ def remove(app: AppContext, name: str, approval: Approval) -> str:
     """Remove it: nothing is sent there any more. Returns what was not done, or ''. Raises `UsageError`, `DryRun`."""
     before = _stored(app, name)
     approval.confirmed()
+    left, waiting = "", dict[str, float]()
+    try:
+        waiting = _waiting(app, name)  # what is made later may be for another one of this name
+    except EraserError:
+        left = LEFT
     _write(app, name, before, None)
     remark = _note(app, approval, ActionName.WEBHOOK_REMOVED, name, "removed")
     try:
-        _give_up(app, name)
+        _give_up(app, name, waiting)
     except EraserError:
-        more = "What waits for it is given up when an endpoint is made under its name, or after 30 days."
-        return f"{remark} {more}".lstrip()
-    return remark
+        left = LEFT
+    return f"{remark} {left}".strip()
 
 
 def named(app: AppContext, name: str) -> tuple[str, Endpoint]:
@@ -150,8 +172,12 @@ def named(app: AppContext, name: str) -> tuple[str, Endpoint]:
     text = _stored(app, name)
     found = _read(app, name, text)
     if found is None:
-        raise UsageError(f"the endpoint {name} is one {UNREADABLE}: remove it and make it anew")
+        raise _unreadable(name)
     return text, found
+
+
+def _unreadable(name: str) -> UsageError:
+    return UsageError(f"the endpoint {name} is one {UNREADABLE}: remove it and make it anew")
 
 
 def _stored(app: AppContext, name: str) -> str:
@@ -173,10 +199,16 @@ def digest(stored: str) -> str:
     return hashlib.sha256(stored.encode()).hexdigest()[:32]
 
 
-def _give_up(app: AppContext, name: str) -> None:
+def _waiting(app: AppContext, name: str) -> dict[str, float]:
+    """The accounts in which something waits for it, and the time in each."""
+    accounts = {each.account for each in webhooks.counts(app) if each.endpoint == name and each.waiting}
+    return {account: app.ledger(account).now_ms() for account in accounts}
+
+
+def _give_up(app: AppContext, name: str, waiting: Mapping[str, float]) -> None:
     """What waits for it goes to no other address, whoever makes an endpoint of this name."""
-    for account in {each.account for each in webhooks.counts(app) if each.endpoint == name and each.waiting}:
-        deliveries.give_up(app.ledger(account), name, "its endpoint was removed")
+    for account, since_ms in waiting.items():
+        deliveries.give_up(app.ledger(account), name, "its endpoint was removed", since_ms)
 
 
 def _key(app: AppContext) -> bytes:

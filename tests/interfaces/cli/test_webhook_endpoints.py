@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +15,10 @@ from tests.support.dead_letters import PROJECT, Undertaker
 from worker.config.webhooks import EventType, decoded
 from worker.execution import endpoints
 from worker.execution.app_context import AppContext
+from worker.ledger import deliveries
 from worker.ledger.audit import AuditLog
 from worker.ledger.deletions import Ledger
+from worker.ledger.endpoints import KeptEndpoints
 from worker.model.errors import Unreachable
 from worker.services import webhook_endpoints
 from worker.services import webhooks as service
@@ -151,6 +155,105 @@ def test_what_waits_for_a_removed_endpoint_goes_to_no_other_address(keyed: Comma
     taken(undertaker, "b")  # by a worker that does not know it yet
     keyed("webhooks", "add", "crm", "https://other.example.com/", *WHY)
     assert [row["waiting"] for row in keyed("webhooks", "list", "--json").json] == [0]
+
+
+def states(command: Command) -> list[tuple[str, str]]:
+    """Of each message: what it is about, and where it stands."""
+    found = command("webhooks", "deliveries", "--json").json
+    return sorted((one["data"]["job_id"], one["state"]) for one in found)
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, step: str, act: Callable[[], object]) -> None:
+    """Do something once, before this step; after it where that is a look at what there is."""
+    of = {"read": KeptEndpoints, "write": KeptEndpoints, "counts": service, "give_up": deliveries}[step]
+    before = getattr(of, step)
+
+    def replaced(*args: Any) -> Any:
+        monkeypatch.setattr(of, step, before)
+        found = before(*args) if step == "read" else None
+        act()
+        return found if step == "read" else before(*args)
+
+    monkeypatch.setattr(of, step, replaced)
+
+
+@pytest.mark.parametrize("step", ["read", "write"])
+def test_whoever_is_late_with_the_same_name_gives_up_nothing_of_the_endpoint_that_was_made(
+    keyed: Command, undertaker: Undertaker, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """The other one makes it, and a worker a message to it, after this one saw no such endpoint."""
+    taken(undertaker, "old")
+
+    def made() -> None:
+        assert keyed("webhooks", "add", "crm", "https://first.example.com/", *WHY).code == 0
+        taken(undertaker, "new")
+
+    meanwhile(monkeypatch, step, made)
+    late = keyed("webhooks", "add", "crm", "https://late.example.com/", *WHY)
+    assert (late.code, "somebody else changed crm meanwhile" in late.err) == (2, True)
+    assert keyed("webhooks", "list", "--json").json[0]["url"] == "https://first.example.com/"
+    assert states(keyed) == [("new", "waiting"), ("old", "dead")]
+
+
+@pytest.mark.parametrize("step", ["counts", "give_up"])
+def test_while_one_is_being_made_nobody_else_makes_or_uses_it(
+    keyed: Command, undertaker: Undertaker, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    taken(undertaker, "old")
+
+    def late() -> None:
+        refused = keyed("webhooks", "add", "crm", "https://late.example.com/", *WHY)
+        assert (refused.code, "it was not finished" in refused.err) == (2, True)
+        assert endpoints.kept(AppContext.load(keyed.environ)) == {}
+
+    meanwhile(monkeypatch, step, late)
+    first = keyed("webhooks", "add", "crm", "https://first.example.com/", *WHY)
+    assert signing(keyed) == [decoded(first.out.strip())]
+    assert keyed("webhooks", "list", "--json").json[0]["url"] == "https://first.example.com/"
+    assert states(keyed) == [("old", "dead")]
+
+
+@pytest.mark.parametrize("step", ["counts", "give_up"])
+def test_one_that_is_removed_while_it_is_made_costs_its_successor_nothing(
+    keyed: Command, undertaker: Undertaker, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    taken(undertaker, "old")
+
+    def successor() -> None:
+        assert keyed("webhooks", "remove", "crm", "--yes", *WHY).code == 0
+        assert keyed("webhooks", "add", "crm", "https://other.example.com/", *WHY).code == 0
+        taken(undertaker, "new")
+
+    meanwhile(monkeypatch, step, successor)
+    late = keyed("webhooks", "add", "crm", URL, *WHY)
+    assert (late.code, "somebody else changed crm meanwhile" in late.err) == (2, True)
+    assert states(keyed) == [("new", "waiting"), ("old", "dead")]
+    assert keyed("webhooks", "list", "--json").json[0]["url"] == "https://other.example.com/"
+
+
+def test_a_removal_gives_up_nothing_of_one_that_is_made_before_it_has_ended(
+    keyed: Command, undertaker: Undertaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyed("webhooks", "add", "crm", URL, *WHY)
+    taken(undertaker, "old")
+
+    def successor() -> None:
+        assert keyed("webhooks", "add", "crm", "https://other.example.com/", *WHY).code == 0
+        taken(undertaker, "new")
+
+    meanwhile(monkeypatch, "give_up", successor)
+    assert keyed("webhooks", "remove", "crm", "--yes", *WHY).code == 0
+    assert states(keyed) == [("new", "waiting"), ("old", "dead")]
+
+
+def test_one_that_could_not_be_made_is_not_there(keyed: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise Unreachable("its server is away")
+
+    monkeypatch.setattr(service, "counts", away)
+    assert keyed("webhooks", "add", "crm", URL, *WHY).code == 4
+    monkeypatch.undo()
+    assert keyed("webhooks", "add", "crm", URL, *WHY).code == 0
 
 
 def test_what_could_not_be_given_up_hides_no_removal(keyed: Command, monkeypatch: pytest.MonkeyPatch) -> None:
