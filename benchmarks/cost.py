@@ -9,9 +9,6 @@ of them; the tables have the medians.
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -25,8 +22,9 @@ import click
 from benchmarks import chart, figures
 from benchmarks import queues as waiting
 from benchmarks.gate import EARNEST
-from benchmarks.processes import commands_run, cpu_s
+from benchmarks.processes import commands_run, cpu_s, machine
 from tests.acceptance.fleet import Fleet, Process
+from tests.acceptance.other_side import adds_up
 from worker.ledger.types import DeletionRequest
 from worker.model.target import Target
 from worker.services.request import record
@@ -126,6 +124,7 @@ class Bench:
             self._check()
         finally:
             self.end(process)
+        self.leave(row)
         return Cost.between(first, last)
 
     def _window(self, process: Process, until: int) -> tuple[Look, Look]:
@@ -155,6 +154,12 @@ class Bench:
         self.fleet.metastudio.reset()
         self.fleet.metastudio.fill(jobs)
         self.fleet.metastudio.set_latency(latency)
+
+    def leave(self, row: Row) -> None:
+        """Compare MetaStudio with our ledger, where the row has one; then nothing is left for the judge of the end."""
+        if row.ours:
+            adds_up(self.fleet)
+        self.empty(0, 0)
 
     def fill_queue(self, row: Row, jobs: int) -> None:
         if row.ours:
@@ -211,14 +216,6 @@ def table(costs: dict[tuple[str, float], Cost], rows: list[str], latency: float)
         cells = f"**{c.ratio:.2f}** | {c.client_us:.0f} | {c.redis_us:.0f} | {c.commands:.1f} | {c.per_s:.0f}"
         lines.append(f"| {ROWS[name].title} | {cells} |")
     return "\n".join(lines) + "\n"
-
-
-def machine() -> str:
-    """Where this was; no names."""
-    names = ("celery", "kombu", "redis", "requests", "urllib3")
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
-    where = f"{platform.system()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    return f"{time.strftime('%Y-%m-%d')}, {where}, {versions}"
 
 
 def tell(text: str) -> None:

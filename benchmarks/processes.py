@@ -1,9 +1,11 @@
 """What processes have used, without root: CPU time to the nanosecond and memory of a process and all its children, and
-the commands that Redis ran."""
+the commands that Redis ran. And where that was."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import platform
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,3 +48,11 @@ def commands_run(fleet: Fleet) -> int:
     """Commands that Redis ran since it started, those of scripts included."""
     stats: Any = fleet.client.info("commandstats")
     return sum(int(one["calls"]) for one in stats.values())
+
+
+def machine() -> str:
+    """Where this was; no names."""
+    names = ("celery", "kombu", "redis", "requests", "urllib3")
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+    where = f"{platform.system()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    return f"{time.strftime('%Y-%m-%d')}, {where}, {versions}"

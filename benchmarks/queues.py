@@ -53,6 +53,7 @@ def find(bench: Bench, row: Row, count: int) -> Found:
     with _worker(bench, row, count) as worker:
         bench.fleet.wait(lambda: bench.deleted() > 100, f"{row.title} deletes")
         resident = rss(worker)
+    bench.leave(row)
     lost, doubled, finished = kills(bench, row)
     return Found(count / took, each, resident, lost, doubled, finished)
 
@@ -72,6 +73,7 @@ def kills(bench: Bench, row: Row) -> tuple[int, int, float | None]:
             if bench.deleted() >= KILLED_JOBS:
                 finished = time.monotonic() - killed
     stats = bench.fleet.metastudio.stats()
+    bench.leave(row)
     return KILLED_JOBS - stats["effects"], stats["by_operation"]["delete"] - stats["effects"], finished
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
 
+from benchmarks import cost
 from tests.acceptance.fleet import Fleet
 from tests.acceptance.other_side import adds_up
 from tests.support.caller import Caller
@@ -91,3 +93,26 @@ def test_one_that_is_back_after_a_restore_on_their_side(fleet: Fleet) -> None:
     fleet.restored.add("good-1")
     adds_up(fleet)
     fleet.restored.clear()
+
+
+# The benchmark that empties both sides between its rows
+
+
+def test_what_other_ways_deleted_is_no_disagreement_of_what_comes_after_them(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = [cost.Look(at=float(n), deleted=n, client_s=0.0, redis_s=0.0, commands=0) for n in range(2)]
+    monkeypatch.setattr(cost, "WARM_S", 0.0)
+    monkeypatch.setattr(cost.Bench, "_window", lambda *_: looks)
+    cost.Bench(fleet, sys.executable, seconds=1.0).run(cost.Row("bare", f"{cost.LOOPS} bare", most_per_s=1), 0.0)
+    adds_up(fleet)
+
+
+def test_what_ours_did_is_judged_before_it_is_forgotten(fleet: Fleet) -> None:
+    bench = cost.Bench(fleet, sys.executable, seconds=1.0)
+    bench.leave(cost.ROWS["ours"])
+    adds_up(fleet)
+    fleet.plant("bystander-3")
+    call(fleet, "bystander-3")
+    with pytest.raises(AssertionError, match="bystander-3: nobody asked for it"):
+        bench.leave(cost.ROWS["ours"])
