@@ -194,6 +194,21 @@ def test_http_refuses_it_without_naming_our_own(jobs: tuple[str, ...], site: Sit
     assert recorded(site.app) == len(jobs)
 
 
+@pytest.mark.parametrize("query", ["", "/job-1", "?state=all", "?settled_since="])
+def test_http_says_of_one_that_no_account_has_what_to_do(query: str, site: Site, tmp_path: Path) -> None:
+    """Where an account is the default one, any project may have deletions: then a list is only empty."""
+    file = tmp_path / "eraser.toml"
+    file.write_text(f'[accounts.a]\nendpoint = "http://127.0.0.1:1"\nprojects = ["{PROJECT}"]\n')
+    path = f"/api/projects/{OTHER}/deletions{query}"
+    with (other := Site(site.redis_url, tmp_path / "others.toml", {"ERASER_CONFIG": str(file)})).client:
+        response = other.call("GET", path)
+    assert (response.status_code, response.json()["type"]) == (404, "urn:avatar-eraser:unknown-project")
+    assert "ask its operators to add it to one" in response.json()["detail"]
+    assert str(tmp_path) not in response.text
+    response = site.call("GET", path)
+    assert (response.status_code, response.json().get("items")) == ((404, None) if "job" in query else (200, []))
+
+
 def test_the_console_refuses_it(redis_url: str) -> None:
     with (console := Console(redis_url)).client:
         body = {"jobs": "job-1", "project": OTHER, "reason": "CASE-1", "by": "legal-3"}

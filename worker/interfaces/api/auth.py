@@ -97,7 +97,8 @@ class ApiState:
         try:
             self.app.settings.account_of(project_id)
         except SettingsError:
-            raise Problem(404, "unknown-project", "no account of this server has this project") from None
+            detail = "no account of this server has this project: correct it, or ask its operators to add it to one"
+            raise Problem(404, "unknown-project", detail) from None
 
 
 def _refused(status: int, name: str, detail: str, why: str = "") -> Problem:
