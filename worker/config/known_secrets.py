@@ -4,26 +4,26 @@ one adds it first. Where a source has another one now, the two before stay known
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 _SHORTEST: Final = 4  # characters: masking a shorter one would mask everything
 _VERSIONS: Final = 3
 
-_known: dict[str, tuple[tuple[str, ...], ...]] = {}  # by source, the newest first; set and read whole, without a lock
+_known: dict[str, tuple[str, ...]] = {}  # by source, the newest first; set and read whole, without a lock
 
 
 def add(source: str, *texts: str) -> None:
     """texts: what is secret of a source, such as a file, now."""
-    before = _known.get(source, ())
-    if texts not in before[:1]:
-        _known[source] = (texts, *before)[:_VERSIONS]
+    now, before = tuple(text for text in texts if len(text) >= _SHORTEST), _known.get(source, ())
+    if now != before[: len(now)]:
+        _known[source] = (now + before)[: _VERSIONS * len(now)]
 
 
 def known() -> tuple[str, ...]:
     """All of them."""
-    kept = list(_known.values())
-    return tuple(text for versions in kept for texts in versions for text in texts if len(text) >= _SHORTEST)
+    return tuple(chain.from_iterable(list(_known.values())))
 
 
 def parts(value: str) -> tuple[str, ...]:

@@ -39,9 +39,9 @@ def redact(text: str, *, secrets: Iterable[str] = ()) -> str:
 
     `secrets` are literal texts that must not appear, besides the `known_secrets` of this process.
     """
-    secrets = tuple(secrets)
-    text = _one_line(without(text, secrets)[:_MAX_INPUT])
-    text = without(text, secrets)
+    literals = _literals(secrets)
+    text = _one_line(_masked(text, literals)[:_MAX_INPUT])
+    text = _masked(text, literals)
     text = _HEADERS.sub(lambda m: f"{m[1]}{m[2]}{MASK}", text)
     text = _PAIRS.sub(lambda m: f"{m[1]}={MASK}", text)
     text = _WORD.sub(_mask_word, text)
@@ -59,7 +59,15 @@ def _spellings(secrets: tuple[str, ...]) -> list[str]:
 
 def without(text: str, secrets: Iterable[str]) -> str:
     """The text without these and the known secrets."""
-    for literal in _spellings((*secrets, *known_secrets.known())):
+    return _masked(text, _literals(secrets))
+
+
+def _literals(secrets: Iterable[str]) -> list[str]:
+    return _spellings((*secrets, *known_secrets.known()))
+
+
+def _masked(text: str, literals: Iterable[str]) -> str:
+    for literal in literals:
         text = text.replace(literal, MASK)
     return text
 
