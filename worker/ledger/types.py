@@ -172,6 +172,9 @@ class GateSignal:
     quota: dict[str, Any] | None = None  # what the gateway said of its limit: see `schema/gate.py`
 
 
+_AS_TEXT = ("attempt", "event", "status")
+
+
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """What becomes of a lease. Written by `worker.rules.outcome`, carried out by `lua/_settle.lua`."""
@@ -201,8 +204,9 @@ class Settlement:
     def as_options(self) -> dict[str, Any]:
         """The script's form; what the history and the receipts keep is text there."""
         outcome = {"outcome": self.attempt["outcome"]} if self.attempt and "outcome" in self.attempt else {}
-        texts = {name: compact(value) for name in ("attempt", "event") if (value := getattr(self, name)) is not None}
-        return as_options(self) | texts | outcome
+        texts = {name: compact(value) for name in _AS_TEXT if (value := getattr(self, name)) is not None}
+        options = as_options(self) | texts | outcome
+        return {name: value for name, value in options.items() if value or name not in ("delay_s", "fields")}
 
 
 @dataclass(frozen=True, slots=True)

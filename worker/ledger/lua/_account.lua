@@ -4,9 +4,13 @@
 local OPEN = { pending = true, running = true, held = true }  -- states that have not ended
 
 -- Whole milliseconds, cut: what is due now must not come out as due in half a millisecond.
+local last, last_text  -- the same time is often written several times in a row
+each_call(function() last, last_text = nil, nil end)
 local function ms(x)
-  x = math.floor(x)  -- a number, where it was the text of one
-  return string.format(x < 2 ^ 53 and x > -2 ^ 53 and '%d' or '%.0f', x)  -- '%d' is quick
+  if x == last then return last_text end
+  last, x = x, math.floor(x)  -- a number, where it was the text of one
+  last_text = string.format(x < 2 ^ 53 and x > -2 ^ 53 and '%d' or '%.0f', x)  -- '%d' is quick
+  return last_text
 end
 
 local function record(ref) return K.record .. ref end

@@ -47,7 +47,7 @@ local function sign_of_life(now, cfg, signal, call)
   if signal.key and g['good:' .. signal.key] and now - num('good:' .. signal.key, 0) > 60000 then remember_key(now, signal.key) end
   put(own(cfg, 'well'), call.due)
   if g.home ~= project then put('home', project) end
-  put(own(cfg, 'well_at'), now)
+  put(own(cfg, 'well_at'), ms(now))
   recover(now, cfg)
 end
 
@@ -55,7 +55,7 @@ local function failure(now, cfg, signal, call)
   local failing, scope = own(cfg, K.failing), cfg.scope or 'account'
   redis.call('ZADD', failing, ms(now), call.ref)
   put(own(cfg, 'failing'), redis.call('ZCARD', failing))
-  if call.due >= num(own(cfg, 'well'), math.huge) then drop(own(cfg, 'well')) end
+  if tonumber(call.due) >= num(own(cfg, 'well'), math.huge) then drop(own(cfg, 'well')) end
   if signal.probe and closure(signal.probe) then
     close_longer(now, cfg, signal.probe, signal.why)
   elseif not closure(scope) and num(own(cfg, 'failing'), 0) >= cfg.outage_after then

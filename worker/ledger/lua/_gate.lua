@@ -16,8 +16,8 @@
 -- cfg: kinds (of other targets than jobs: kind, family, interval, look_family, look_interval), interval (ms between
 --      calls at the full rate), look_interval, max_calls, outage_after (jobs), outage_pause (ms),
 --      outage_pause_max, misconfigured_pause, misconfigured_pause_max, key_pause, block_pause, lease
-local gate, gate_numbers, gate_dirty, gate_gone
-each_call(function() gate, gate_numbers, gate_dirty, gate_gone = nil, {}, {}, {} end)
+local gate, gate_numbers, gate_changed
+each_call(function() gate, gate_numbers, gate_changed = nil, {}, {} end)
 
 local function read_gate()
   if gate then return gate end
@@ -30,44 +30,40 @@ end
 local function num(name, default)
   local found = gate_numbers[name]
   if found then return found end
-  local stored = read_gate()[name]
+  local stored = (gate or read_gate())[name]
+  if not stored then return default end
   found = number(stored)
-  if stored and not found then
+  gate_numbers[name] = found
+  if not found then
     damage('gate ' .. name, 'it was no number', stored)
     redis.call('HDEL', K.gate, name)
     gate[name] = nil
   end
-  gate_numbers[name] = found
   return found or default
 end
 
 local function put(name, value)
-  read_gate()[name] = value
-  gate_numbers[name] = type(value) == 'number' and value or nil
-  gate_dirty[name] = value
-  gate_gone[name] = nil
+  read_gate()[name], gate_numbers[name], gate_changed[name] = value, nil, true
 end
 
 local function drop(...)
   for _, name in ipairs({ ... }) do
-    if read_gate()[name] then
-      gate[name], gate_numbers[name] = nil, nil
-      gate_dirty[name] = nil
-      gate_gone[name] = true
-    end
+    if read_gate()[name] then put(name, nil) end
   end
 end
 
 local function write_gate()
   local set, gone = {}, {}
-  for name, value in pairs(gate_dirty) do
-    set[#set + 1] = name
-    set[#set + 1] = value
+  for name in pairs(gate_changed) do
+    local value = gate[name]
+    if value then
+      set[#set + 1] = name
+      set[#set + 1] = value
+    else gone[#gone + 1] = name end
   end
-  for name in pairs(gate_gone) do gone[#gone + 1] = name end
   if #gone > 0 then redis.call('HDEL', K.gate, unpack(gone)) end
   if #set > 0 then redis.call('HSET', K.gate, unpack(set)) end
-  gate_dirty, gate_gone = {}, {}
+  gate_changed = {}
 end
 
 -- What the API gateway says of its limit for a family of calls. People compare it with our pace; it changes none.

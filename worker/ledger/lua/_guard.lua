@@ -73,9 +73,9 @@ end
 
 -- What is a number, and no more than one can count with; or the other value.
 function number(text, otherwise)
-  local x = tonumber(text or nil)
-  if not x or x ~= x or x == math.huge or x == -math.huge then return otherwise end
-  return x
+  local x = text and tonumber(text)
+  if x and x - x == 0 then return x end  -- infinity less itself is no number, and none equals 0
+  return otherwise
 end
 
 -- What JSON says, if it is an object or a list; else nil.

@@ -55,26 +55,32 @@ local a_second, watched, left_at, put_left
 do
 local PLACES, WIDTH, WHEN_LEFT = 128, 14, ',%013.0f'
 function a_second(cfg) return math.max(1, math.floor(1000 / cfg.interval + 0.5)) end
-local function each_place(cfg) return math.ceil(a_second(cfg) / PLACES) end
--- With the calls between two places no more than a second's.
-local function places(cfg) return math.floor((a_second(cfg) + 1) / each_place(cfg)) - 1 end
+-- Each so many-th call has a place, and how many there are: with the calls between two no more than a second's.
+local function places(cfg)
+  local calls = a_second(cfg)
+  local each = math.ceil(calls / PLACES)
+  return each, math.floor((calls + 1) / each) - 1
+end
 -- Does the call still stand in its place, or another one by now?
-function watched(cfg, nth) return nth > num(own(cfg, 'nth'), 0) - places(cfg) * each_place(cfg) end
+function watched(cfg, nth)
+  local each, many = places(cfg)
+  return nth > num(own(cfg, 'nth'), 0) - many * each
+end
 
--- Where the call stands in `left`; nil: it has no place.
+-- Where the call stands in `left`, and how long that is; nil: it has no place.
 local function place(cfg, nth)
-  local each = each_place(cfg)
-  if nth % each == 0 then return nth / each % places(cfg) * WIDTH end
+  local each, many = places(cfg)
+  if nth % each == 0 then return nth / each % many * WIDTH, many * WIDTH end
 end
 function left_at(cfg, nth)
   local at = place(cfg, nth)
   return at and number(string.sub(read_gate()[own(cfg, 'left')] or '', at + 2, at + WIDTH), 0) or 0
 end
 function put_left(cfg, nth, when)
-  local at, size = place(cfg, nth), places(cfg) * WIDTH
+  local at, size = place(cfg, nth)
   if not at then return end
   local left = read_gate()[own(cfg, 'left')] or ''
-  if #left ~= size then left = string.sub(left .. string.rep(string.format(WHEN_LEFT, 0), places(cfg)), 1, size) end
+  if #left ~= size then left = string.sub(left .. string.rep(string.format(WHEN_LEFT, 0), size / WIDTH), 1, size) end
   put(own(cfg, 'left'), string.sub(left, 1, at) .. string.format(WHEN_LEFT, when) .. string.sub(left, at + WIDTH + 1))
 end
 end
@@ -94,7 +100,7 @@ end
 -- nobody.
 function next_slot(now, cfg)
   local slot = num(own(cfg, 'slot'), 0)
-  return slot - now > 3 * spacing(cfg) + 2 * early(cfg) and now or slot
+  return slot > now and slot - now > 3 * spacing(cfg) + 2 * early(cfg) and now or slot
 end
 
 -- So many calls have a slot before the next one and no place yet: each takes its place CHECK ms before its slot.

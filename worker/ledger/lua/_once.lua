@@ -31,8 +31,8 @@ end)
 -- body(now): what the move answers, but for the time. unless(): an answer in its place, or nil. later: see clock().
 local function once(body, unless, later)
   local caller = ARGV[1]
-  local seq, endpoint = string.match(ARGV[2], '^(%d+) ?([^ @]*)')
-  seq = tonumber(seq)
+  local seq_text, endpoint = string.match(ARGV[2], '^(%d+) ?([^ @]*)')
+  local seq = tonumber(seq_text)
   local kept_answer = redis.call('HGET', K.operations, caller) or ''
   local last = tonumber(string.match(kept_answer, '^(%d+) %d+ '))
   if last == seq then
@@ -54,11 +54,11 @@ local function once(body, unless, later)
     if spoilt.paused == 'account' then outbox_until = outbox_until or clock() end  -- it stood there
     emit(clock(), 'account.closed', { scope = 'account', cause = 'paused' })
   end
-  answer.now = tonumber(ms(clock()))
+  answer.now = math.floor(clock())
   tell_clocks(answer)
   if #spoilt.found > 0 then answer.damage = spoilt.found end
   local text = cjson.encode(answer)
-  redis.call('HSET', K.operations, caller, seq .. ' ' .. ms(clock()) .. ' ' .. text)
+  redis.call('HSET', K.operations, caller, seq_text .. ' ' .. ms(clock()) .. ' ' .. text)
   return text
 end
 

@@ -33,7 +33,10 @@ end)
 
 local RECEIPTED = { deleted = true, gone = true, cancelled = true, discarded = true }
 
-local function request_id(attempt) return attempt and string.match(attempt, '"request_id":"([^"]*)"') end
+local function request_id(attempt)
+  local _, before = string.find(attempt or '', '"request_id":"', 1, true)
+  return before and string.match(attempt, '^[^"]*', before + 1)
+end
 
 -- The last DELETE of this round, where the settlement brings none.
 local function last_attempt(r, round)
@@ -66,7 +69,7 @@ local function next_number()
 end
 
 local function append(now, ...)
-  local n, t = next_number(), ms(now)
+  local n, t = ms(next_number()), ms(now)
   local salt = options.salt  -- Lua's own numbers at random can be foretold
   local added = redis.pcall('XADD', K.receipts, t .. '-' .. n, 'n', n, 'salt', salt, 't', '', ...)
   if type(added) == 'string' then return end
@@ -104,7 +107,7 @@ local function receipt(ref, now, state, r, s, event)
   for name, value in pairs(rest) do rest[name] = value or nil end  -- what a transition took away is false
   append(now, 'ref', ref, 's', state, 'l', of(F.lane), 'why', of(F.reason), 'at', of(F.requested_at), 'r', round, 'k', calls,
     'st', of(F.status), 'x', request_id(attempt) or '', 'se', sent(r), 'pa', whole[1] and whole[3] or '',
-    '+', next(rest) and cjson.encode(rest) or '', 'v', 2)
+    '+', next(rest) and cjson.encode(rest) or '', 'v', '2')
 end
 
 -- Its erasure was closed: one more receipt, which supersedes the last one.

@@ -47,7 +47,7 @@ local function settle(now, s, cfg)
   local ref, r = s.ref, sound(s.ref) or {}
   local k, state, round, taken = record(ref), r[F.state], r[F.round] or '1', tonumber(r[F.taken_at] or '0')
   if s.signal then
-    local call = { ref = ref, taken = taken, due = tonumber(r[F.previous_due] or '0'), by = r[F.requested_by] }
+    local call = { ref = ref, taken = taken, due = r[F.previous_due] or '0', by = r[F.requested_by] }
     if record_signal(now, cfg, s.signal, call) then spare(s) end
   end
   if not state then
@@ -73,7 +73,7 @@ local function settle(now, s, cfg)
     learnt[F.history] = with_line(r, 'A ' .. round .. ' ' .. calls .. ' ' .. ms(now - s.ms) .. ' ' .. s.attempt)
   end
   if s.event then learnt[F.history] = with_line(r, 'E ' .. ms(now) .. ' ' .. s.event) end
-  for name, value in pairs(s.fields or {}) do learnt[name], r[name] = value, tostring(value) end
+  for name, value in pairs(s.fields or {}) do learnt[name], r[name] = tostring(value), tostring(value) end
   if s.fields and s.fields[F.listed] then learnt[F.empty_lookup_count] = false end  -- the project is no longer empty
   if s.status or s.called then learnt[F.status] = s.status or false end
   if s.code or s.called then learnt[F.code] = s.code or false end
@@ -102,7 +102,7 @@ local function settle(now, s, cfg)
   if r[F.replay] and (s.used or s.wait == 'not_deletable_yet') then
     first_word(k, replay_key(r[F.replay]), s.used and 'failed' or 'aside')
   end
-  local delay = must_not_die and LOOK_AGAIN or s.delay_s * 1000
+  local delay = must_not_die and LOOK_AGAIN or (s.delay_s or 0) * 1000
   local due = math.max(now, math.min(now + delay, tonumber(r[F.deadline])))
   if not s.called and delay == 0 and r[F.previous_due] then  -- nothing was sent: it keeps its place
     due = tonumber(r[F.previous_due])

@@ -2,20 +2,23 @@
 -- drops (see schema/states.py). It begins with what frees memory, so that it still runs when Redis is full.
 local DROPPED
 
--- r: its record before; score: its place in the new index (ms); fields: to be set, stored names. more: learnt: fields that
--- the move found out before, which the new state may drop (false: it goes); lane: where it changes. All of the record is
--- written here, at once. Returns the record as it is then.
+-- r: its record before; score: its place in the new index (ms); fields: to be set, stored names, text or numbers; more is
+-- added to this table. more: learnt: fields that the move found out before, which the new state may drop (false: it goes);
+-- lane: where it changes. All of the record is written here, at once. Returns the record as it is then.
 local function transition(ref, r, to, score, fields, more)
   DROPPED = DROPPED or DROPPED_ON
-  local k, changes, gone, set, dropped = record(ref), {}, {}, {}, DROPPED[to]
-  for name, value in pairs(more and more.learnt or {}) do changes[name] = not dropped[name] and value end
-  for name in pairs(r) do
-    if dropped[name] then changes[name] = false end
-  end
-  for name, value in pairs(fields or {}) do changes[name] = value end
+  local k, changes, set, gone, dropped = record(ref), fields or {}, {}, {}, DROPPED[to]
   changes[F.state] = to
+  for name, value in pairs(more and more.learnt or {}) do
+    if changes[name] == nil then changes[name] = not dropped[name] and value end
+  end
+  for name in pairs(r) do
+    if dropped[name] and changes[name] == nil then changes[name] = false end
+  end
   for name, value in pairs(changes) do
-    if value then set[#set + 1], set[#set + 2], changes[name] = name, value, tostring(value)
+    if value then
+      set[#set + 1] = name
+      set[#set + 1] = value
     elseif r[name] then gone[#gone + 1] = name end
   end
   redis.call('ZREM', index_of(r[F.state], r[F.lane], ref), ref)
