@@ -34,7 +34,7 @@ MAKERS: dict[str, Callable[[], object]] = {
 # Their locks and events are those of threads, which stay where they were started.
 THREADS = (
     *("receipts/periodic.py", "execution/dispatcher.py", "execution/intake.py"),
-    *("execution/fallback.py", "execution/deliverer.py", "services/otlp.py"),
+    *("execution/fallback.py", "execution/deliverer.py", "services/otlp.py", "execution/prefetch.py"),
 )
 
 

@@ -219,6 +219,37 @@ def test_where_slots_are_close_several_are_taken_at_once_and_each_call_waits_for
     assert len(taken) == 5, "no further ahead than 5 ms: what is leased cannot be withdrawn"
 
 
+def test_whoever_settles_a_call_takes_the_next_slot_with_the_same_move(bench: Bench) -> None:
+    """A turn of its own for each of the two would cost Redis twice."""
+    bench.open()
+    many(bench, 9)
+    for _ in range(3):
+        lease = bench.take()
+        bench.pass_time(lease.ahead_s + 0.05)
+        turn = bench.turn(bench.settlement(lease, call_seq=lease.call_seq, departed_ms=lease.ahead_s * 1000))
+        assert turn.lease is not None
+        assert 0.04 < turn.lease.ahead_s < 0.06
+        bench.pass_time(turn.lease.ahead_s + 0.05)
+        bench.settle(turn.lease, call_seq=turn.lease.call_seq, departed_ms=turn.lease.ahead_s * 1000)
+
+
+def test_while_people_ask_no_slot_is_taken_so_far_ahead(bench: Bench) -> None:
+    bench.open()
+    bench.request("person", lane=Lane.USER)
+    many(bench, 9)
+    lease = bench.take()
+    assert lease.lane is Lane.USER
+    bench.pass_time(0.05)
+    turn = bench.turn(bench.settlement(lease))
+    assert turn.wait_s == pytest.approx(0.1 / 0.985 - 0.05 - 0.02, abs=0.001)
+    bench.pass_time(turn.wait_s + 0.001)
+    lease = bench.take()
+    bench.pass_time(61.0)
+    lease = bench.take()
+    bench.pass_time(0.05)
+    assert bench.turn(bench.settlement(lease)).lease is not None
+
+
 def departures(bench: Bench, asks_ms: Iterable[float], late_ms: float = 0.0) -> list[float]:
     """When DELETEs leave, by the bench's clock. `asks_ms`: what is asked before each takes; a call lasts 60 ms."""
     asks, count, left = iter(asks_ms), itertools.count(), list[float]()

@@ -158,15 +158,16 @@ class Deletions(RuleBasedStateMachine):
     @rule(target=leases, worker=WORKERS)
     def take(self, worker: str) -> Any:
         self.bench.pass_time(0.001)
-        turn = self.bench.turn(worker=worker)
+        turn = self.bench.turn(worker=worker, ahead=1)
         self.allowed = {("pending", "running"), ("pending", "dead"), ("pending", "held")}
         self.nothing_on_hold_is_taken(turn.lease)
         self.time_alone_frees_nothing_while_clocks_disagree(turn.lease)
-        if turn.lease is None:
-            return multiple()
-        self.who_asks_decides_who_has_to_mean_it(turn.lease)
-        held = Held(turn.lease, self.bench.true_now + LEASE_MS)
-        job = turn.lease.ref.id
+        return multiple(*(self.taken(lease) for lease in (turn.lease, *turn.ahead) if lease))
+
+    def taken(self, lease: Lease) -> Held:
+        self.nothing_on_hold_is_taken(lease)
+        self.who_asks_decides_who_has_to_mean_it(lease)
+        held, job = Held(lease, self.bench.true_now + LEASE_MS), lease.ref.id
         earlier = self.live.get(job)
         assert earlier is None or earlier.ends <= self.bench.true_now, f"two live leases of {job}"
         self.live[job] = held
@@ -183,12 +184,14 @@ class Deletions(RuleBasedStateMachine):
         held=leases,
         to=st.sampled_from(["deleted", "gone", "pending", "dead", "cancelled", "held"]),
         unknown=st.booleans(),
+        earlier=st.booleans(),
     )
-    def response(self, held: Held, to: str, unknown: bool) -> None:
-        """The same lease may answer several times, in time or late: only the first in time, or a 200, counts."""
-        self.settle(held, to, unknown)
+    def response(self, held: Held, to: str, unknown: bool, earlier: bool) -> None:
+        """The same lease may answer several times, in time or late: only the first in time, or a 200, counts. earlier:
+        by another executor's move."""
+        self.settle(held, to, unknown, first=earlier)
 
-    def settle(self, held: Held, to: str, unknown: bool) -> None:
+    def settle(self, held: Held, to: str, unknown: bool, *, first: bool = False) -> None:
         job, lease = held.lease.ref.id, held.lease
         settlement = Settlement(
             ref=lease.ref,
@@ -203,7 +206,10 @@ class Deletions(RuleBasedStateMachine):
             fields={"unk": "1"} if unknown else {},
             signal=GateSignal("ok", key="k1", ms=5.0),
         )
-        became = self.bench.turn(settlement, want=False).settled
+        if first:
+            (became,) = self.bench.turn(want=False, earlier=[settlement]).earlier
+        else:
+            became = self.bench.turn(settlement, want=False).settled
         mine = self.live.get(job) == held
         if to == "deleted":
             self.allowed = {(state, "deleted") for state in EVERY}

@@ -21,6 +21,8 @@ from worker.execution.executor import Executor
 from worker.execution.key_budget import KeyBudget, KeyPolicy
 from worker.execution.ledger_context import LedgerContext
 from worker.execution.observer import Observer
+from worker.execution.prefetch import MOST_AHEAD, Prefetch
+from worker.execution.settlement_log import log_settled
 from worker.lookups.examiner import Examiner
 from worker.lookups.lookups import Lookups
 from worker.lookups.sightings import Sightings, View
@@ -59,6 +61,8 @@ class AppContext(LedgerContext):
     _clients: dict[str, tuple[Client, Callable[[], str]]] = field(default_factory=dict)
     _logins: dict[CredentialsReference, CredentialsSource | Renewing[Any]] = field(default_factory=dict)
     _sights: dict[str, Sightings] = field(default_factory=dict)
+    _prefetched: dict[str, Prefetch] = field(default_factory=dict)
+    _flushed_by: int = 0  # the process whose dispatcher does
     _barred: dict[str, str] = field(default_factory=dict)  # accounts without usable credentials, and why
 
     @classmethod
@@ -160,7 +164,24 @@ class AppContext(LedgerContext):
             related=self.related(account).value,
             first_look_s=self.settings.related_schedule[0],
             to_bin=self.settings.related_assets is AssetMode.BIN,
+            prefetch=self._prefetched.setdefault(account, Prefetch(MOST_AHEAD))
+            if self._flushed_by == os.getpid()
+            else Prefetch(),
         )
+
+    def prefetch(self) -> None:
+        """From now on executors of this process may take leases ahead: somebody calls `flush` all the time."""
+        self._flushed_by = os.getpid()
+
+    def flush(self) -> None:
+        """Settle and give back what no executor took on in time."""
+        for account, prefetch in list(self._prefetched.items()):
+            if not prefetch.is_stale():
+                continue
+            with prefetch.collect(give_back=True) as results:
+                key, earlier = self.fingerprint(account) or "", [one.settlement for one in results]
+                answer = self.ledger(account).take(worker=self.worker, key=key, want=False, earlier=earlier)
+            log_settled(account, results, answer.earlier)
 
     def related(self, account: str) -> Related:
         """What is done about what a job leaves behind, where its request does not say."""

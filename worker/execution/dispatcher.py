@@ -81,6 +81,7 @@ class Dispatcher:
         self._unhinted = False  # the hints are away, and others are not
 
     def start(self) -> None:
+        self.app.prefetch()
         self._thread.start()
 
     def stop(self) -> None:
@@ -102,6 +103,7 @@ class Dispatcher:
             try:
                 if self.app.refused:
                     raise self.app.refused
+                self.app.flush()
                 if (left_s := self._next_tick - time.monotonic()) > 0:
                     self.wait(min(left_s, LONGEST_WAIT_S))
                     continue

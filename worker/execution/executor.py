@@ -4,6 +4,8 @@
       │                                                                               its seconds have passed,
       └─wait─▶ sleep until the slot, ask again (nothing was reserved)                 or the worker stops
 
+Where calls follow each other closely one take serves several executors: see `worker.execution.prefetch`.
+
 An executor may die between any two lines: the lease runs out and the deletion is rescued.
 """
 
@@ -22,8 +24,9 @@ from worker.config.clock import elapsed
 from worker.execution import tracing
 from worker.execution.inventory import Found, InventoryTaker, next_try_s
 from worker.execution.key_budget import KeyBlocked
-from worker.execution.settlement_log import log_settled
+from worker.execution.prefetch import Prefetch, Result
 from worker.execution.trial import signing_time, try_closed
+from worker.execution.turns import Turns
 from worker.ledger.deletions import Ledger
 from worker.ledger.types import Lease, PolicyText, Settlement, TakeResult, Tried
 from worker.lookups.lookups import Lookups
@@ -70,6 +73,7 @@ class Executor:
     to_bin: bool = False  # assets only go into the recycle bin
     budget_s: float = BUDGET_S
     random: Callable[[], float] = random.random
+    prefetch: Prefetch = field(default_factory=Prefetch)  # of all executors of this account in this process
     _lease_ends: float = 0.0  # of the current lease, by `elapsed`
     _slot_at: float = 0.0  # when its DELETE may leave
 
@@ -78,26 +82,30 @@ class Executor:
 
         Raises `Unreachable`, and `SettingsError` if a credential is missing; everything is recorded then.
         """
-        ends = time.monotonic() + self.budget_s
-        settlement: Settlement | None = None
+        turns = Turns(self.ledger, self.worker, self.key, self.stopping, self.still_meant, self.related, self.prefetch)
+        with self.prefetch:
+            return self._work(turns, wakeup, time.monotonic() + self.budget_s)
+
+    def _work(self, turns: Turns, wakeup: str | None, ends: float) -> TakeResult:
+        done: Result | None = None
         tried: Tried | None = None
         waited = False  # for a slot for which nobody else comes: it is used though the time is over meanwhile
         while True:
-            key = self._key_after(settlement)
+            key = turns.key_after(done)
             in_time = time.monotonic() < ends
             want = not self.stopping.is_set() and (in_time or waited)
-            result = self._take(key, settlement, want=want, wakeup=wakeup, tried=tried)
-            wakeup, settlement, tried, waited = None, None, None, False
+            result, slot = turns.next(key, done, want=want, wakeup=wakeup, tried=tried)
+            wakeup, done, tried, waited = None, None, None, False
             if result.wakeup:
                 self.notify(result.wakeup)
-            if result.lease:
+            if slot:
                 rules = OutcomeRules(self.schedule, key, self.random())
-                # Redis's clock was read somewhere between our question and its answer; the middle is assumed
-                self._slot_at = (result.lease.taken + elapsed()) / 2 + result.lease.ahead_s
-                if not result.lease.inventory:
+                self._slot_at = slot.at
+                if not slot.lease.inventory:
                     self._wait_for_slot()
-                with tracing.attempt(self.ledger.account, result.lease) as became:
-                    became.append(settlement := self.attempt(result.lease, rules))
+                with tracing.attempt(self.ledger.account, slot.lease) as became:
+                    became.append(settlement := self.attempt(slot.lease, rules))
+                done = Result(settlement, tracing.ids_of_attempt())
             elif result.trial:
                 tried = try_closed(self.remote, result.trial, key=key, home=self.home, account=self.ledger.account)
             elif result.wait_s is not None:
@@ -105,39 +113,6 @@ class Executor:
                 waited = in_time
             else:
                 return result
-
-    def _take(
-        self,
-        key: str,
-        settlement: Settlement | None,
-        *,
-        want: bool,
-        wakeup: str | None = None,
-        tried: Tried | None = None,
-    ) -> TakeResult:
-        result = self.ledger.take(
-            worker=self.worker,
-            key=key,
-            settlement=settlement,
-            want=want,
-            wakeup=wakeup,
-            policy_text=self.still_meant.policy_text() if want else None,
-            tried=tried,
-            related=self.related,
-            until_recorded=lambda: True,
-        )
-        if settlement and (settlement.attempt or settlement.event):
-            log_settled(self.ledger.account, settlement, result.settled)
-        return result
-
-    def _key_after(self, settlement: Settlement | None) -> str:
-        """The fingerprint of the key in use. The last answer is recorded even if there is no key any more."""
-        try:
-            return self.key()
-        except EraserError:
-            if settlement:
-                self._take("", settlement, want=False)
-            raise
 
     def _wait_for_slot(self, *, but_s: float = 0.0) -> None:
         time.sleep(max(0.0, self._slot_at - but_s - elapsed()))

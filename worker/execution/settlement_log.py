@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
-from worker.execution import tracing
-from worker.ledger.types import Settlement
+from worker.execution.prefetch import Result
 
 log = logging.getLogger(__name__)
 
 
-def log_settled(account: str, settlement: Settlement, became: str | None) -> None:
+def log_settled(account: str, results: Iterable[Result], became: Iterable[str | None]) -> None:
     """Log one line per deletion, with the event's name; nothing personal, nothing secret."""
+    for result, state in zip(results, became, strict=False):  # without a settlement there is one state more: None
+        if result.settlement.attempt or result.settlement.event:
+            _log(account, result, state)
+
+
+def _log(account: str, result: Result, became: str | None) -> None:
+    settlement = result.settlement
     state = became or settlement.to
     if state.startswith("late "):  # another executor has the deletion now; its record says what it is
         state = "stale_result"
@@ -31,6 +38,6 @@ def log_settled(account: str, settlement: Settlement, became: str | None) -> Non
             "ms": settlement.ms or None,
             "cause": settlement.cause,
             "evidence": settlement.evidence,
-            **tracing.ids_of_attempt(),
+            **result.trace,
         },
     )

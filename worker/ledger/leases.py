@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,9 +30,13 @@ class Leases(AccountLedger):
         policy_text: PolicyText | None = None,
         tried: Tried | None = None,
         related: str | None = None,
+        earlier: Sequence[Settlement] = (),
+        ahead: int = 0,
         until_recorded: Callable[[], bool] | None = None,
     ) -> TakeResult:
         """Settle the last deletion and lease the next, in one move.
+
+        earlier: settlements that go before it; ahead: up to so many more leases, where the next slots are as near.
 
         worker: this process's id; key: the credential's fingerprint; wakeup: the one that called this executor;
         policy_text: the policies that this worker goes by: without them it takes nothing that only policies ask for;
@@ -46,17 +50,20 @@ class Leases(AccountLedger):
         options["related"] = related
         options |= {"policy_text": as_options(policy_text) if policy_text else None}
         options |= {"settle": settlement.as_options() if settlement else None}
+        options |= {"earlier": [one.as_options() for one in earlier] or None, "others": ahead or None}
         options |= {"tried": as_options(tried) if tried else None}
         options["waited"], self._caller.waits = self._caller.waits or None, True  # it may, should no answer come
         started = elapsed()
-        response = self.run_script("take", lean(options), keep_trying=until_recorded if settlement else None)
+        response = self.run_script("take", lean(options), keep_trying=until_recorded if settlement or earlier else None)
         self._caller.waits = "wait" in response
         go, trial, now = response.get("go"), response.get("try"), {"redis_ms": response["now"], "taken": started}
         return TakeResult(
             lease=self._lease(go, token, now) if go else None,
+            ahead=tuple(self._lease(one, token, now) for one in response.get("others", ())),
             trial=_TRIAL.read(trial, **now) if trial else None,
             wait_s=response["wait"] / 1000 if "wait" in response else None,
             settled=response.get("settled"),
+            earlier=tuple(response.get("earlier", ())),
             wakeup=response.get("wakeup"),
             erasures=response.get("erasures", False),
             next_ms=response.get("next"),

@@ -255,9 +255,11 @@ class TakeResult:
     """What an executor gets: a lease, or a list to ask for, or to wait, or that there is nothing for it."""
 
     lease: Lease | None = None
+    ahead: tuple[Lease, ...] = ()  # more of them, for whoever of this process is free soon
     trial: Trial | None = None
     wait_s: float | None = None
     settled: str | None = None  # what became of the settlement that came along
+    earlier: tuple[str, ...] = ()  # the same of each one that went before it
     wakeup: str | None = None  # call another executor with this wake-up
     erasures: bool = False  # what jobs left behind is to be looked for now
     next_ms: float | None = None  # Redis time when somebody should look again

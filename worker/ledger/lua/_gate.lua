@@ -10,6 +10,7 @@
 --   failing, forbidden                       how many different jobs failed since the last sign of life (see
 --   _breaker.lua) well, well_at, home                      when the last job that was answered was due, when that was,
 --   and its project past:<lane>, ties:<lane>, past_at        where the lane begins to be open (see _pick.lua)
+--   person_at                                when a person's deletion last went
 --   skew, skew_at                            MetaStudio's clock less Redis's, ms; calls are signed with it
 --   quota:<family>                           what the API gateway says of its own limit
 --
@@ -142,7 +143,7 @@ local function admit(now, cfg, key)
     end
   end
   if till > now then return 'closed', till end
-  local wait = math.max(next_slot(now, cfg), window_opens(now, cfg, without_place(now, cfg))) - early(cfg) - now
+  local wait = math.max(next_slot(now, cfg), window_opens(now, cfg, without_place(now, cfg))) - early(now, cfg) - now
   if wait > 0 then return 'wait', wait end
   return 'go', probe
 end

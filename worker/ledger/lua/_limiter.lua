@@ -100,7 +100,7 @@ end
 -- nobody.
 function next_slot(now, cfg)
   local slot = num(own(cfg, 'slot'), 0)
-  return slot > now and slot - now > 3 * spacing(cfg) + 2 * early(cfg) and now or slot
+  return slot > now and slot - now > 3 * spacing(cfg) + 2 * early(now, cfg) and now or slot
 end
 
 -- So many calls have a slot before the next one and no place yet: each takes its place CHECK ms before its slot.
@@ -124,9 +124,17 @@ end
 -- machine is then still in time. Holds and cancels bind until then.
 -- What is asked before the DELETE is asked before its slot, too: so the slot is used whatever that takes.
 -- Where slots are closer than that, the next few are taken at once: to ask again for each would cost more than the call.
-local EARLY, LEAST_EARLY = 20, 5  -- ms
-function early(cfg)
-  return math.min(EARLY, math.max(spacing(cfg) / 4, LEAST_EARLY)) + num(own(cfg, 'prepare_ms'), 0)
+-- So it would where a call ends between two slots: who settles it takes the next one, unless people ask these minutes,
+-- who would have to wait for the one after it.
+local EARLY, LEAST_EARLY = 20, 5                          -- ms
+local EARLY_TO_SETTLE, LEAST_EARLY_TO_SETTLE = 150, 10  -- ms
+local PEOPLE_ASK = 60000  -- ms: for so long after a person's deletion went
+function early(now, cfg)
+  local asked = num(own(cfg, 'prepare_ms'), 0)
+  if options.settle and asked == 0 and math.abs(now - num('person_at', 0)) > PEOPLE_ASK then
+    return math.max(LEAST_EARLY_TO_SETTLE, math.min(EARLY_TO_SETTLE, spacing(cfg)))
+  end
+  return math.min(EARLY, math.max(spacing(cfg) / 4, LEAST_EARLY)) + asked
 end
 
 -- How long nine of ten take: one that took longer lifts it by a tenth, one that did not lowers it by a seventh of that.

@@ -73,9 +73,9 @@ local function put_away(ref, lane, now, r, why, names, text_at)
 end
 
 -- The most urgent one; or nil, whether there may be more behind those of closed projects, and whether some were left.
-function head(now, cfg)
+function head(now, cfg, lanes)
   local away, left, more = 0, 0, false
-  for _, lane in ipairs(LANES) do
+  for _, lane in ipairs(lanes or LANES) do
     local queue = lane .. (cfg.queue or '')
     local rank, passed, score = first_open(queue, now), 0, nil
     while away < PUT_AWAY and left < STEPPED_OVER do

@@ -20,11 +20,15 @@ local function not_here()
   if #unplaced > 0 then return { unplaced = unplaced } end
 end
 
+local place_of
+each_call(function() place_of = {} end)
+
 -- Must nothing of it be taken? Its project is being moved ('elsewhere'), or the settings of the process that asks do not
 -- give it to this account ('stray').
 local function lies_elsewhere(ref, strays)
   local project = project_of(ref)
-  local place = redis.call('HGET', K.projects, project)
+  if place_of[project] == nil then place_of[project] = redis.call('HGET', K.projects, project) end
+  local place = place_of[project]
   if place == 'moving' or place == 'moved' then return 'elsewhere' end
   for _, stray in ipairs(strays or {}) do
     if stray == project then return 'stray' end

@@ -5,14 +5,16 @@
 --            options: worker, token, key (the credential's fingerprint), want, wakeup, policy_text (see _policy_texts.lua),
 --            strays (projects, see _places.lua), related (what is done about what a job leaves behind, where its
 --            request does not say), settle (see _settle.lua), gate (see _gate.lua),
+--            earlier: settlements of this process's other executors that go before; others: so many more leases they can use
 --            tried (what the list that this executor asked for taught: name, kind, project, signal; see _breaker.lua),
 --            waited: it may have been answered `wait`
---   returns  {"now", "settled", and one of
+--   returns  {"now", "settled", "earlier": what became of each of these, and one of
 --             "go": {ref, round, used, calls, …, "probe"},    leased for gate.lease ms under the token;
 --                   ahead_s: until its slot; call_seq: the call's number; owner_lookup: look up the app user first;
 --                   policies: one of these must still mean it; related, inventory: first ask what belongs to the job;
 --                   parent: the job that left this part behind; shared: another job named it, too; unsent: something is asked first, so `confirm` has to
 --                   say that the call may leave
+--             "others": more of them, where the next slots are as near
 --             "try": {name, kind (none: of jobs), project (of what is due, or was answered last), skew, skew_ago (ms)},  ask for a harmless
 --             list, and tell (tried) "wait": ms,                                      ask again then; nothing is
 --             reserved "none": true,                                    nothing to do: the executor ends
@@ -58,25 +60,37 @@ end
 
 local function skew_ago(now) return read_gate().skew and math.max(0, now - num('skew_at', 0)) end
 
-local function lease(c, now)
-  local ref, lane, r = c.ref, c.lane, c.record
-  local function n(name) return tonumber(r[name] or '0') end
+-- What is asked before its DELETE may be sent, if anything.
+local function asked_first(c)
+  local r = c.record
   local related = related_of(r, options.related)
-  local inventory = not kind_of(ref) and related ~= 'leave' and not r[F.cancel_requested] and not inventory_done(ref, r)
-  local unsent = c.owner_lookup or c.names or n(F.lookup_count) > 0 or r[F.cancel_requested] or inventory or r[F.parent]
+  local inventory = not kind_of(c.ref) and related ~= 'leave' and not r[F.cancel_requested] and not inventory_done(c.ref, r)
+  local asked = c.owner_lookup or c.names or number(r[F.lookup_count], 0) > 0 or r[F.cancel_requested] or inventory or r[F.parent]
+  return asked and true or nil, related, inventory or nil
+end
+
+-- its: the knobs of its kind. What is 0, or no, is left out.
+local function lease(now, its, c)
+  local ref, r = c.ref, c.record
+  local unsent, related, inventory = asked_first(c)
+  local function n(name) return r[name] and r[name] ~= '0' and tonumber(r[name]) or nil end
+  local ahead, call_seq = reserve(now, its), nil
+  if c.tries then being_tried(now, cfg, c.tries) end
+  if c.lane == 'user' then put('person_at', now) end
   transition(ref, r, 'running', now + cfg.lease, { [F.lease_token] = options.token, [F.worker] = options.worker,
-    [F.taken_at] = ms(now), [F.previous_due] = ms(c.due or now), [F.unsent] = unsent and '1' or nil })
+    [F.taken_at] = ms(now), [F.previous_due] = ms(c.due or now), [F.unsent] = unsent and '1' })
   one_more_runs()
+  if not unsent then ahead, call_seq = depart(now, its, ahead) end
   return {
-    ref = ref, lane = lane, round = tonumber(r[F.round] or '1'), attempts_used = n(F.attempts_used), calls = n(F.calls),
+    ref = ref, lane = c.lane, round = n(F.round) or 1, attempts_used = n(F.attempts_used), calls = n(F.calls),
     not_deletable_count = n(F.not_deletable_count), refused_count = n(F.refused_count), lookup_count = n(F.lookup_count),
-    empty_lookup_count = n(F.empty_lookup_count), outcome_unknown = r[F.outcome_unknown] == '1', listed = r[F.listed] == '1',
-    cancel_requested = r[F.cancel_requested] == 'cancel', app_user = r[F.app_user], probe = c.tries,
+    empty_lookup_count = n(F.empty_lookup_count), outcome_unknown = r[F.outcome_unknown] == '1' or nil,
+    listed = r[F.listed] == '1' or nil, cancel_requested = r[F.cancel_requested] == 'cancel' or nil, app_user = r[F.app_user],
     deadline_left_s = tonumber(ms(tonumber(r[F.deadline]) - now)) / 1000, skew_ms = num('skew'), skew_ago_ms = skew_ago(now),
-    owner_lookup = c.owner_lookup, policies = c.names, unsent = unsent and true or nil, related = related,
-    experiment = r[F.related] and redis.call('EXISTS', K.experiment .. ref) == 1 or nil, inventory = inventory or nil, inventory_tries = n(F.inventory_tries), parent = r[F.parent],
-    shared = r[F.parent] and is_shared(ref) or nil, for_good = r[F.for_good] == '1' or nil,
-    traceparent = r[F.traceparent],
+    owner_lookup = c.owner_lookup, policies = c.names, unsent = unsent, related = related, probe = c.tries,
+    experiment = r[F.related] and redis.call('EXISTS', K.experiment .. ref) == 1 or nil, inventory = inventory,
+    inventory_tries = n(F.inventory_tries), parent = r[F.parent], shared = r[F.parent] and is_shared(ref) or nil,
+    for_good = r[F.for_good] == '1' or nil, traceparent = r[F.traceparent], ahead_s = ahead / 1000, call_seq = call_seq,
   }
 end
 
@@ -132,6 +146,20 @@ local function others_before(now, cfg, wait)
   return found
 end
 
+-- More leases of jobs, for calls whose slots are as near: what a move costs is then paid once for all of them. Only where
+-- everything goes well, and only what is sent as it stands: what is asked first is leased by whoever asks it at once. No
+-- person's deletion was due where the first one is none.
+local function lease_ahead(now, most)
+  local more = {}
+  if num('closed', 0) + num('failing', 0) > 0 or read_gate().throttles then return nil end
+  while #more < most and not full(now, cfg) and admit(now, cfg, options.key) == 'go' do
+    local one = head(now, cfg, { 'bulk' })
+    if not one or asked_first(one) then break end
+    more[#more + 1] = lease(now, cfg, one)
+  end
+  return more[1] and more
+end
+
 -- Whose turn it is: jobs first, then the other kinds that may go. Returns what admit() says of that kind, its knobs, and
 -- what was chosen; where none may go yet, the one with the least to wait.
 local function next_turn(now)
@@ -159,11 +187,13 @@ return once(function(now)
   if options.waited then redis.call('ZREM', K.waiting_executors, executor) end
   keep_time()
   if options.wakeup then wakeup_arrived(now, options.wakeup) end
-  local answer = {}
-  if options.settle then
-    answer.settled = settle(now, options.settle, cfg)
-    if options.settle.called then answer_strays(options.settle.ref, now) end
+  local answer = { earlier = options.earlier and {} }
+  local function settled(s)
+    if s.called then answer_strays(s.ref, now) end
+    return settle(now, s, cfg)
   end
+  for i, s in ipairs(options.earlier or {}) do answer.earlier[i] = settled(s) end
+  if options.settle then answer.settled = settled(options.settle) end
   if options.tried then
     local t = options.tried
     local its = of_named_kind(cfg, t.kind)
@@ -179,11 +209,8 @@ return once(function(now)
     answer.try = try(detail or 'key', nil, now, its)
   end
   if chosen.ref then
-    local ahead = reserve(now, its)
-    if chosen.tries then being_tried(now, cfg, chosen.tries) end
-    answer.go = lease(chosen, now)
-    if not answer.go.unsent then ahead, answer.go.call_seq = depart(now, its, ahead) end
-    answer.go.ahead_s = ahead / 1000
+    answer.go = lease(now, its, chosen)
+    if options.others and its == cfg and chosen.lane == 'bulk' and not chosen.tries then answer.others = lease_ahead(now, options.others) end
     -- When a call outlasts a slot, the next slot needs another executor.
     local takes = (num('call_ms', cfg.interval) + num('prepare_ms', 0)) * 1.3
     if not chosen.tries and (takes > spacing(cfg) or takes > spacing_of_all(cfg)) then answer.wakeup = notify(now, cfg, options.key) end

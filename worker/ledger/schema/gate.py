@@ -39,6 +39,7 @@ class GateField(StrEnum):
     FORBIDDEN = "forbidden", "1: some DELETE was forbidden while lists were answered"
     WELL = "well", "when the last job that was answered was due"
     WELL_AT = "well_at", "when it was answered"
+    PERSON_AT = "person_at", "when a person's deletion last went"
     HOME = "home", "its project"
     PAST = "past:<queue>", "the queue (`<lane>`, `<lane>:<kind>`) is closed up to this due time: see _lanes.lua"
     TIES = "ties:<queue>", "so many of that very due time as well"
