@@ -54,7 +54,7 @@ end
 local a_second, watched, left_at, put_left
 do
 local PLACES, WIDTH, WHEN_LEFT = 128, 14, ',%013.0f'
-function a_second(cfg) return math.max(1, math.floor(1000 / cfg.interval + 0.5)) end
+function a_second(cfg) return cfg.interval < 1000 and math.floor(1000 / cfg.interval + 0.5) or 1 end
 -- Each so many-th call has a place, and how many there are: with the calls between two no more than a second's.
 local function places(cfg)
   local calls = a_second(cfg)
@@ -149,9 +149,9 @@ end
 
 -- Take the slot, also one that has just passed: a thread that is late for it moves nobody's. Returns the ms until then.
 function reserve(now, cfg)
-  local slot = next_slot(now, cfg)
-  local start = now - slot <= spacing(cfg) and slot or now
-  put(own(cfg, 'slot'), start + spacing(cfg))
+  local slot, step = next_slot(now, cfg), spacing(cfg)
+  local start = now - slot <= step and slot or now
+  put(own(cfg, 'slot'), start + step)
   return math.max(0, start - now)
 end
 

@@ -56,7 +56,7 @@ end
 -- The next number. Where the chain's was lost, it goes on from the last entry's.
 local function next_number()
   local chain = K.receipts_chain
-  local n = redis.call('HINCRBY', chain, 'n', 1)
+  local n = redis.call('HINCRBY', chain, 'n', '1')
   if n > 1 then return n end
   local last = redis.call('XREVRANGE', K.receipts, '+', '-', 'COUNT', 1)[1]
   for i = 1, last and #last[2] or 0, 2 do

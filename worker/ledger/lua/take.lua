@@ -44,7 +44,7 @@ each_call(function() cfg = options.gate end)
 
 -- What turns count waits in the gate, which they write anyway, and is added up once a second.
 local COUNTED_EVERY = 1000  -- ms
-each_call(function() count_later = function(name, n) put(name, num(name, 0) + n) end end)
+function count_later(name, n) put(name, num(name, 0) + n) end
 local function add_up(now)
   if math.abs(now - num('counted_at', 0)) < COUNTED_EVERY then return end
   for name in pairs(read_gate()) do
