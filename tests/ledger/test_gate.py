@@ -473,6 +473,17 @@ def test_one_429_skips_a_slot_and_gives_room(bench: Bench) -> None:
     assert gate_state(bench) == "ok"
 
 
+def test_a_429_widens_the_slots_for_what_the_same_move_settles_after_it(bench: Bench) -> None:
+    bench.open()
+    many(bench, 5)
+    terms = {"used": False, "delay_s": 1, "status": 429, "signal": GateSignal("throttled", key="k1", ms=5)}
+    first, second = (bench.settlement(bench.take(), "pending", **terms) for _ in range(2))
+    bench.turn(second, earlier=[first], want=False)
+    gate = bench.gate()
+    assert float(gate["share"]) == pytest.approx(0.965)
+    assert float(gate["slot"]) - bench.now == pytest.approx(2 * 100 / 0.965, abs=0.1)
+
+
 def test_retry_after_closes_the_gate_that_long_but_no_longer_than_fifteen_minutes(bench: Bench) -> None:
     bench.open()
     many(bench, 5)

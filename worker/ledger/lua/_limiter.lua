@@ -12,7 +12,16 @@ do
 local START_SHARE, MOST_SHARE, LEAST_SHARE = 0.985, 0.99, 0.90
 local RETRY_AFTER_MOST = 15 * 60 * 1000
 
-function spacing(cfg) return cfg.interval / num(own(cfg, 'share'), START_SHARE) * num(own(cfg, 'slow'), 1) end
+local spacings  -- by a kind's knobs, until a 429 or a good answer changes them
+each_call(function() spacings = {} end)
+function spacing(cfg)
+  if not spacings[cfg] then spacings[cfg] = cfg.interval / num(own(cfg, 'share'), START_SHARE) * num(own(cfg, 'slow'), 1) end
+  return spacings[cfg]
+end
+local function change_pace(cfg, name, value)
+  put(own(cfg, name), value)
+  spacings[cfg] = nil
+end
 
 -- The time between two slots where all kinds that wait are called.
 function spacing_of_all(cfg)
@@ -53,13 +62,17 @@ end
 -- depart()).
 local a_second, watched, left_at, put_left
 do
-local PLACES, WIDTH, WHEN_LEFT = 128, 14, ',%013.0f'
+local PLACES, WIDTH, WHEN_LEFT = 128, 14, ',%013d'
 function a_second(cfg) return cfg.interval < 1000 and math.floor(1000 / cfg.interval + 0.5) or 1 end
 -- Each so many-th call has a place, and how many there are: with the calls between two no more than a second's.
+local steps, counts  -- by a kind's knobs
+each_call(function() steps, counts = {}, {} end)
 local function places(cfg)
-  local calls = a_second(cfg)
-  local each = math.ceil(calls / PLACES)
-  return each, math.floor((calls + 1) / each) - 1
+  if not steps[cfg] then
+    steps[cfg] = math.ceil(a_second(cfg) / PLACES)
+    counts[cfg] = math.floor((a_second(cfg) + 1) / steps[cfg]) - 1
+  end
+  return steps[cfg], counts[cfg]
 end
 -- Does the call still stand in its place, or another one by now?
 function watched(cfg, nth)
@@ -81,7 +94,7 @@ function put_left(cfg, nth, when)
   if not at then return end
   local left = read_gate()[own(cfg, 'left')] or ''
   if #left ~= size then left = string.sub(left .. string.rep(string.format(WHEN_LEFT, 0), size / WIDTH), 1, size) end
-  put(own(cfg, 'left'), string.sub(left, 1, at) .. string.format(WHEN_LEFT, when) .. string.sub(left, at + WIDTH + 1))
+  put(own(cfg, 'left'), string.sub(left, 1, at) .. string.format(WHEN_LEFT, math.floor(when + 0.5)) .. string.sub(left, at + WIDTH + 1))
 end
 end
 
@@ -168,12 +181,12 @@ function throttle(now, cfg, saw)
   local count = math.max(0, num(own(cfg, 'throttles'), 0) - (now - num(own(cfg, 'throttled_at'), now)) / 10000) + 1
   put(own(cfg, 'throttles'), count)
   put(own(cfg, 'throttled_at'), now)
-  put(own(cfg, 'share'), math.max(LEAST_SHARE, num(own(cfg, 'share'), START_SHARE) - 0.01))
+  change_pace(cfg, 'share', math.max(LEAST_SHARE, num(own(cfg, 'share'), START_SHARE) - 0.01))
   put(own(cfg, 'slot'), math.min(math.max(num(own(cfg, 'slot'), 0), now) + spacing(cfg), now + 2 * spacing(cfg)))
   if saw.retry_after then
     put(own(cfg, 'throttled_until'), math.max(num(own(cfg, 'throttled_until'), 0), now + math.min(saw.retry_after, RETRY_AFTER_MOST)))
   elseif count >= 3 then
-    put(own(cfg, 'slow'), math.min(num(own(cfg, 'slow'), 1) * 1.5, 30))
+    change_pace(cfg, 'slow', math.min(num(own(cfg, 'slow'), 1) * 1.5, 30))
     put(own(cfg, 'throttled_until'), math.max(num(own(cfg, 'throttled_until'), 0), now + 1000))
   end
 end
@@ -187,9 +200,10 @@ function recover(now, cfg)
   if now - num(own(cfg, 'throttled_at'), 0) <= 2000 then return end
   if read_gate()[own(cfg, 'slow')] then
     local slow = num(own(cfg, 'slow'), 1) * 0.97
-    if slow > 1 then put(own(cfg, 'slow'), slow) else drop(own(cfg, 'slow'), own(cfg, 'throttled_until')) end
+    change_pace(cfg, 'slow', slow > 1 and slow or nil)
+    if slow <= 1 then drop(own(cfg, 'throttled_until')) end
   elseif num(own(cfg, 'share'), START_SHARE) < MOST_SHARE then
-    put(own(cfg, 'share'), math.min(MOST_SHARE, num(own(cfg, 'share'), START_SHARE) + 0.0002))
+    change_pace(cfg, 'share', math.min(MOST_SHARE, num(own(cfg, 'share'), START_SHARE) + 0.0002))
   end
 end
 

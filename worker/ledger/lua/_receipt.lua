@@ -69,7 +69,7 @@ local function next_number()
 end
 
 local function append(now, ...)
-  local n, t = ms(next_number()), ms(now)
+  local t, n = ms(now), ms(next_number())
   local salt = options.salt  -- Lua's own numbers at random can be foretold
   local added = redis.pcall('XADD', K.receipts, t .. '-' .. n, 'n', n, 'salt', salt, 't', '', ...)
   if type(added) == 'string' then return end

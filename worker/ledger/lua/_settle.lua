@@ -55,8 +55,9 @@ local function settle(now, s, cfg)
     return 'unknown'
   end
   local mine = state == 'running' and r[F.lease_token] == s.token
-  if s.call_seq and (mine or not s.departed_ms) then record_departure(of_kind(cfg, ref), s.call_seq, taken, s.departed_ms, s.ms or 0) end
-  if mine and s.called then record_preparation(of_kind(cfg, ref), s.prepared_ms or 0) end
+  local its = of_kind(cfg, ref)
+  if s.call_seq and (mine or not s.departed_ms) then record_departure(its, s.call_seq, taken, s.departed_ms, s.ms or 0) end
+  if mine and s.called then record_preparation(its, s.prepared_ms or 0) end
   if not mine and (s.to ~= 'deleted' or state == 'deleted') then
     if s.called or s.event then count('deletion.stale_result') end
     return 'late ' .. state

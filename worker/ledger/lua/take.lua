@@ -86,7 +86,7 @@ local function lease(now, its, c)
     not_deletable_count = n(F.not_deletable_count), refused_count = n(F.refused_count), lookup_count = n(F.lookup_count),
     empty_lookup_count = n(F.empty_lookup_count), outcome_unknown = r[F.outcome_unknown] == '1' or nil,
     listed = r[F.listed] == '1' or nil, cancel_requested = r[F.cancel_requested] == 'cancel' or nil, app_user = r[F.app_user],
-    deadline_left_s = tonumber(ms(tonumber(r[F.deadline]) - now)) / 1000, skew_ms = num('skew'), skew_ago_ms = skew_ago(now),
+    deadline_left_s = math.floor(r[F.deadline] - now) / 1000, skew_ms = num('skew'), skew_ago_ms = skew_ago(now),
     owner_lookup = c.owner_lookup, policies = c.names, unsent = unsent, related = related, probe = c.tries,
     experiment = r[F.related] and redis.call('EXISTS', K.experiment .. ref) == 1 or nil, inventory = inventory,
     inventory_tries = n(F.inventory_tries), parent = r[F.parent], shared = r[F.parent] and is_shared(ref) or nil,
