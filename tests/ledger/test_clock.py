@@ -400,6 +400,7 @@ def test_after_a_step_back_somebody_is_rung_for_at_once(bench: Bench, seconds: f
 
 def test_after_a_step_back_an_executor_that_waited_and_was_killed_binds_nobody(bench: Bench) -> None:
     bench.request("a", "b", "c")
+    bench.client.hset(bench.p + "gate", "person_at", str(bench.now))
     lease = bench.take()
     assert bench.turn(worker="w2").wait_s
     bench.settle(lease)

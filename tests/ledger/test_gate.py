@@ -250,6 +250,28 @@ def test_while_people_ask_no_slot_is_taken_so_far_ahead(bench: Bench) -> None:
     assert bench.turn(bench.settlement(lease)).lease is not None
 
 
+def test_nobody_comes_for_a_slot_that_those_at_work_will_take(bench: Bench) -> None:
+    """A second executor waited for each slot, and the first one had it each time."""
+    bench.open()
+    bench.client.hset(bench.p + "gate", "call_ms", "60")
+    many(bench, 9)
+    lease = bench.take()
+    second = Bench(bench.client)
+    assert second.turn(worker="w2").wait_s is None
+    assert bench.ledger.due_wakeup("k1").wakeup is None
+    bench.pass_time(0.11)
+    assert bench.ledger.due_wakeup("k1").wakeup is not None, "the call hangs, and its slot has passed"
+    assert bench.settle(lease) == "deleted"
+
+
+def test_whoever_ends_calls_the_next_where_nobody_else_is_at_work(bench: Bench) -> None:
+    bench.open()
+    many(bench, 9)
+    lease = bench.take()
+    bench.pass_time(0.05)
+    assert bench.turn(bench.settlement(lease), want=False).wakeup is not None
+
+
 def departures(bench: Bench, asks_ms: Iterable[float], late_ms: float = 0.0) -> list[float]:
     """When DELETEs leave, by the bench's clock. `asks_ms`: what is asked before each takes; a call lasts 60 ms."""
     asks, count, left = iter(asks_ms), itertools.count(), list[float]()
@@ -948,7 +970,7 @@ def test_a_closed_project_with_nothing_else_due_is_tried_all_the_same(bench: Ben
     refuse_project(bench, bench.take())
     bench.pass_time(2.1)  # a wake-up that was on its way is lost
     bench.turn()  # passes them over
-    wakeup, at, _ = bench.ledger.due_wakeup("k1")
+    wakeup, at, *_ = bench.ledger.due_wakeup("k1")
     assert wakeup is None, "nobody is called for what is closed"
     assert at is not None
     bench.set_clock(at)
@@ -1121,9 +1143,9 @@ def test_one_wakeup_at_a_time_and_a_lost_one_is_sent_again(bench: Bench) -> None
 
 def test_nobody_is_called_for_nothing(bench: Bench) -> None:
     bench.open()
-    assert bench.ledger.due_wakeup() == (None, None, [])
+    assert bench.ledger.due_wakeup() == (None, None, [], False)
     bench.request("later", delay_s=60)
-    assert bench.ledger.due_wakeup() == (None, bench.now + 60_000, [])
+    assert bench.ledger.due_wakeup() == (None, bench.now + 60_000, [], False)
 
 
 def test_a_request_in_the_user_lane_rings_at_once(bench: Bench) -> None:

@@ -148,8 +148,7 @@ def work(bench: Bench) -> None:
                 pass
         bench.holds.release_in_time()
         ledger.rescue(alive=["w1"], counts=True)
-        _, _, replays = ledger.due_wakeup()
-        for name in replays * 3:
+        for name in ledger.due_wakeup().replays * 3:
             step(ledger, name)
         while lease := taken(bench):
             signal = GateSignal("ok", key="k1", ms=50, probe=bool(lease.probe))

@@ -33,6 +33,7 @@ from worker.ledger.due_heads import due_heads
 from worker.ledger.holds import HoldList
 from worker.ledger.reachable import reachable
 from worker.ledger.redis_errors import is_away
+from worker.ledger.types import Look
 from worker.model.errors import EraserError, OtherEndpoint, Unreachable, WrongLedger
 from worker.receipts.sealing import Sealer
 from worker.replay.job import drive
@@ -280,17 +281,18 @@ class Dispatcher:
         ledger = self._ledger(account)
         if not self._unhinted:
             self._client.zrem(self._keys.wakeups, account)  # before the check: whatever comes meanwhile sets it again
-        rescued, next_lease = ledger.rescue(alive=alive, counts=counts)
-        for ref, state in rescued:
-            log.warning("deletion.lost", extra={"account": account, **ref.for_log(), "state": state})
-        due, replays = self._start_executor(ledger)
-        looks = [at for at in (due, next_lease, drive(ledger, replays)) if at is not None]
+        look = self._start_executor(ledger)
+        if look.lost:
+            for ref, state in ledger.rescue(alive=alive, counts=counts)[0]:
+                log.warning("deletion.lost", extra={"account": account, **ref.for_log(), "state": state})
+            look = self._start_executor(ledger)
+        looks = [at for at in (look.next_ms, drive(ledger, look.replays)) if at is not None]
         if looks:
             self.app.wake(account, min(looks))
 
-    def _start_executor(self, ledger: Ledger) -> tuple[float | None, list[str]]:
-        """Start one if it is needed. Returns when to check again (ms), and the replays that must be continued."""
-        wakeup, due, replays = ledger.due_wakeup(self.app.fingerprint(ledger.account))
-        if wakeup:
-            self.app.notify(ledger.account, wakeup)
-        return due, replays
+    def _start_executor(self, ledger: Ledger) -> Look:
+        """Start one if it is needed."""
+        look = ledger.due_wakeup(self.app.fingerprint(ledger.account))
+        if look.wakeup:
+            self.app.notify(ledger.account, look.wakeup)
+        return look

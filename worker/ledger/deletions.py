@@ -19,7 +19,7 @@ from worker.ledger.redis_errors import why_away
 from worker.ledger.redis_read import AccountReader, info
 from worker.ledger.schema.keys import Key
 from worker.ledger.script_runner import BATCH
-from worker.ledger.types import Accepted, DeletionRequest, lean
+from worker.ledger.types import Accepted, DeletionRequest, Look, lean
 from worker.ledger.values import as_options
 from worker.model.errors import RefusedBySafetyRule, Unreachable
 from worker.model.target import Target
@@ -79,13 +79,14 @@ class Ledger(Leases, Erasures, Experiments, OperatorMoves):
 
     # -- what the dispatcher does ----------------------------------------------------------------------------------
 
-    def due_wakeup(self, key: str | None = None) -> tuple[str | None, float | None, list[str]]:
-        """Does an executor have to be called? The wake-up, the Redis time (ms) when to ask again, replays to drive.
+    def due_wakeup(self, key: str | None = None) -> Look:
+        """Does an executor have to be called?
 
         key: the fingerprint of the caller's credential, where it has one.
         """
         response = self.run_script("due_wakeup", lean({"key": key}) | {"gate": self.gate_options})
-        return response.get("wakeup"), response.get("next"), response.get("replays", [])
+        found = response.get("wakeup"), response.get("next"), response.get("replays", []), response.get("lost", False)
+        return Look(*found)
 
     def rescue(
         self, *, alive: Sequence[str], counts: bool, limit: int = 200

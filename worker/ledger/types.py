@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from worker.ledger.values import as_options
 from worker.model.states import Lane, State
@@ -263,6 +263,15 @@ class TakeResult:
     wakeup: str | None = None  # call another executor with this wake-up
     erasures: bool = False  # what jobs left behind is to be looked for now
     next_ms: float | None = None  # Redis time when somebody should look again
+
+
+class Look(NamedTuple):
+    """What a dispatcher finds in an account."""
+
+    wakeup: str | None  # to be sent to an executor
+    next_ms: float | None  # Redis time when to look again
+    replays: list[str]  # ids of those that have to be driven
+    lost: bool = False  # a lease ran out: `rescue` brings back what it held
 
 
 compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode

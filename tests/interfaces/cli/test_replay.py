@@ -207,7 +207,7 @@ def test_killed_at_any_line_of_its_start_a_replay_of_two_accounts_begins_as_a_wh
         line += 1
         was_killed = crash_at(line, ("services/replay.py",), partial(start_all, both[0], house))
         for undertaker in both:
-            for replay in undertaker.ledger.due_wakeup()[2]:
+            for replay in undertaker.ledger.due_wakeup().replays:
                 drive(undertaker, replay)
         states = {
             state for _, state in BulkQueries(both[0].redis, "a").states([Target("p1", "e-1"), Target("p1", "e-2")])

@@ -6,7 +6,7 @@
 --   share, slow, throttled_until, throttles, throttled_at    how far below the limit we stay, and what 429s taught us
 --   call_ms              moving average of a call's length
 --   prepare_ms           how long what is asked right before a DELETE takes, nine times of ten
-local spacing, spacing_of_all, long, young, running, one_more_runs, full, window_opens, next_slot, record_departure, guess_preparation, record_preparation, lasts, early, without_place, reserve, depart, throttle, recover
+local spacing, spacing_of_all, long, young, running, one_more_runs, full, window_opens, next_slot, record_departure, guess_preparation, record_preparation, lasts, early, enough_at_work, without_place, reserve, depart, throttle, recover
 do
 
 local START_SHARE, MOST_SHARE, LEAST_SHARE = 0.985, 0.99, 0.90
@@ -142,12 +142,22 @@ end
 local EARLY, LEAST_EARLY = 20, 5                          -- ms
 local EARLY_TO_SETTLE, LEAST_EARLY_TO_SETTLE = 150, 10  -- ms
 local PEOPLE_ASK = 60000  -- ms: for so long after a person's deletion went
+local function people_ask(now) return math.abs(now - num('person_at', 0)) <= PEOPLE_ASK end
 function early(now, cfg)
   local asked = num(own(cfg, 'prepare_ms'), 0)
-  if options.settle and asked == 0 and math.abs(now - num('person_at', 0)) > PEOPLE_ASK then
+  if options.settle and asked == 0 and not people_ask(now) then
     return math.max(LEAST_EARLY_TO_SETTLE, math.min(EARLY_TO_SETTLE, spacing(cfg)))
   end
   return math.min(EARLY, math.max(spacing(cfg) / 4, LEAST_EARLY)) + asked
+end
+
+-- Are those at work enough? No slot has passed, and as many calls as the pace needs are under way, whose executors take
+-- the next slots when they settle: whoever came to wait for one would never get it.
+function enough_at_work(now, cfg)
+  if next_slot(now, cfg) <= now or read_gate()[own(cfg, 'prepare_ms')] or people_ask(now) then return false end
+  local since = EARLY_TO_SETTLE + 3 * lasts(cfg)
+  local at_work = redis.call('ZCOUNT', K.running, ms(now + cfg.lease - since), '+inf')
+  return at_work >= 1.1 * lasts(cfg) / spacing_of_all(cfg) and at_work > 0
 end
 
 -- How long nine of ten take: one that took longer lifts it by a tenth, one that did not lowers it by a seventh of that.

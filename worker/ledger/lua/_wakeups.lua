@@ -66,7 +66,7 @@ end
 -- Whether an executor is to be called now. What each turn needs to know, whether one was called, is in the gate, too.
 local function executor_wanted(now, cfg, key)
   local called = num('called_until', 0)
-  if called > now and called <= now + WAKEUP then return false end
+  if called > now and called <= now + WAKEUP or enough_at_work(now, cfg) then return false end
   if executors_waiting(now) > 0 then return false end
   if redis.call('ZCOUNT', K.wakeups_in_flight, '(' .. ms(now), ms(now + WAKEUP * 2 ^ MOST_LOST)) > 0 then return false end
   local at = next_look(now, cfg, key)

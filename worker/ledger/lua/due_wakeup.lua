@@ -2,6 +2,7 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON): gate (see _gate.lua), key (the fingerprint of the caller's)
 --   returns  {"now", "wakeup": its number, "next": ms since 1970 when somebody should look again,
+--             "lost": true where a lease ran out (see rescue.lua),
 --             "replays": ids of replays that somebody has to drive, if there are any}
 --include _drains
 --include _once
@@ -18,6 +19,7 @@ return once(function(now)
   local lease = redis.call('ZRANGE', K.running, 0, 0, 'WITHSCORES')
   local ends = number(lease[2])
   if ends and (not answer.next or ends < answer.next) then answer.next = ends end
+  answer.lost = ends and ends < now and clocks_agree() or nil
   local replays = redis.call('ZRANGE', K.replays_feeding, 0, 9)
   if #replays > 0 then answer.replays = replays end
   write_gate()

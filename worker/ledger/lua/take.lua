@@ -222,7 +222,7 @@ return once(function(now)
   elseif verdict == 'wait' and detail <= LONGEST_WAIT then
     local others = executors_waiting(now)
     local useful = math.max(1, math.ceil(lasts(cfg) / spacing_of_all(cfg)))
-    if others < useful then
+    if others < useful and (options.settle or not enough_at_work(now, its)) then
       answer.wait = detail + others_before(now, cfg, detail) * spacing_of_all(cfg)
       redis.call('ZADD', K.waiting_executors, ms(now + answer.wait), executor)
     else
