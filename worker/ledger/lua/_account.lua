@@ -4,13 +4,14 @@
 local OPEN = { pending = true, running = true, held = true }  -- states that have not ended
 
 -- Whole milliseconds, cut: what is due now must not come out as due in half a millisecond.
-local last, last_text  -- the same time is often written several times in a row
-each_call(function() last, last_text = nil, nil end)
+local texts  -- of this call: the same times are written again and again
+each_call(function() texts = {} end)
 local function ms(x)
-  if x == last then return last_text end
-  last, x = x, math.floor(x)  -- a number, where it was the text of one
-  last_text = string.format(x < 2 ^ 53 and x > -2 ^ 53 and '%d' or '%.0f', x)  -- '%d' is quick
-  return last_text
+  if not texts[x] then
+    local whole = math.floor(x)  -- a number, where it was the text of one
+    texts[x] = string.format(whole < 2 ^ 53 and whole > -2 ^ 53 and '%d' or '%.0f', whole)  -- '%d' is quick
+  end
+  return texts[x]
 end
 
 local function record(ref) return K.record .. ref end

@@ -30,17 +30,17 @@ local function allowed(project)
 end
 
 local function sign_of_life(now, cfg, signal, call)
-  local g, project, scope = read_gate(), project_of(call.ref), project_scope(call.ref)
+  local g, project = read_gate(), project_of(call.ref)
   if num(own(cfg, 'failing'), 0) > 0 then
     redis.call('DEL', own(cfg, K.failing))
     drop(own(cfg, 'failing'))
   end
   if g.forbidden then
-    allowed(scope)
+    allowed(project_scope(call.ref))
     if redis.call('EXISTS', K.forbidden) == 0 then drop('forbidden') end
   end
   -- A call that left before it was closed proves nothing about the rights of now.
-  for _, name in ipairs({ 'account', scope, cfg.scope }) do
+  for _, name in ipairs(num('closed', 0) > 0 and { 'account', project_scope(call.ref), cfg.scope } or {}) do
     local c = closure(name)
     if c and (c.cause == 'outage' or call.taken >= c.since) then open(name) end
   end

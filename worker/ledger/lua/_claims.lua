@@ -50,8 +50,9 @@ end
 local WIDTH = { leave = 1, verify = 2, delete = 3 }
 local function wider(a, b) return (WIDTH[b] or 0) > (WIDTH[a] or 0) and b or a end
 local function related_of(r, default)
+  if not r[F.claims] then return wider(nil, r[F.related] or default or 'leave') end
   local by_people, by_policies
-  for _, claim in ipairs(r[F.claims] and cjson.decode(r[F.claims]) or { r }) do
+  for _, claim in ipairs(cjson.decode(r[F.claims])) do
     local mine = claim[F.related] or default or 'leave'
     if claim[F.policy] then by_policies = wider(by_policies, mine) else by_people = wider(by_people, mine) end
   end

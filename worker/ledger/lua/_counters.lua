@@ -41,6 +41,6 @@ local function add_to_minute(field, n)
 end
 
 local function count_minute(now, to)
-  local field = math.floor(now / 60000) .. ' ' .. to
+  local field = ms(now / 60000) .. ' ' .. to
   if count_later then count_later('e:' .. field, 1) else add_to_minute(field, 1) end
 end

@@ -51,7 +51,7 @@ end
 local function hold(ref, r, now, due, because, learnt)
   local entry = held_by(ref, r, because)
   local again = r[F.waiting_for] == 'not_deletable_yet' and r[F.waiting_for] or nil  -- it waits for that once more
-  transition(ref, r, 'held', due, { [F.held_since] = ms(now), [F.waiting_for] = again }, { learnt = learnt })
+  transition(ref, r, 'held', due, { [F.held_since] = ms(now), [F.waiting_for] = again }, learnt)
   count_held(r, 1)
   note_event(ref, r, now, 'deletion.held', { hold = because, why = entry.why, by = entry.by })
   count('deletion.held ' .. because)

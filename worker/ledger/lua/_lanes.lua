@@ -27,7 +27,7 @@ local function next_due(now, cfg)
   for _, lane in ipairs(LANES) do
     local queue = lane .. (cfg.queue or '')
     local rank = first_open(queue, now)
-    local head = redis.call('ZRANGE', K.due .. queue, rank, rank, 'WITHSCORES')
+    local head = redis.call('ZRANGE', K.due .. queue, ms(rank), ms(rank), 'WITHSCORES')
     if head[2] then
       local at = math.max(0, tonumber(head[2]))
       if at <= now then return at end

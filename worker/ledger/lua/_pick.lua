@@ -45,8 +45,8 @@ local function stands(ref, now, r, trying)
   if (over or r[F.waiting_for] == 'grace') and not clocks_agree() then return 'not_yet' end
   if over then return 'over' end
   if r[F.parent] and r[F.cancel_requested] ~= 'cancel' and not job_is_over(r[F.parent]) then return 'too_soon' end
-  local scope = project_scope(ref)
-  local c = closure(scope)
+  local scope = num('closed', 0) > 0 and project_scope(ref)
+  local c = scope and closure(scope)
   if c and scope ~= trying and not (c.quiet and c['until'] <= now) then return 'closed' end
   local names, text_at = policies(r)
   if names and r[F.cancel_requested] ~= 'cancel' and not may_judge(now, options.policy_text, text_at) then return 'others', names, text_at end
@@ -79,7 +79,7 @@ function head(now, cfg, lanes)
     local queue = lane .. (cfg.queue or '')
     local rank, passed, score = first_open(queue, now), 0, nil
     while away < PUT_AWAY and left < STEPPED_OVER do
-      local due = redis.call('ZRANGE', K.due .. queue, rank, rank, 'WITHSCORES')
+      local due = redis.call('ZRANGE', K.due .. queue, ms(rank), ms(rank), 'WITHSCORES')
       if not due[1] or tonumber(due[2]) > now then break end
       local r = belongs(due[1], 'pending', lane)
       local how, more_of_it, text_at = stands(due[1], now, r)
@@ -120,7 +120,7 @@ function untried(now, cfg, seed, only)
     local step = math.max(1, math.floor((to - from) / SAMPLE))
     for i = 0, SAMPLE do ranks[#ranks + 1] = from + (seed + i * step) % math.max(1, to - from) end
     for _, rank in ipairs(ranks) do
-      local due = rank < to and redis.call('ZRANGE', key, rank, rank, 'WITHSCORES') or {}
+      local due = rank < to and redis.call('ZRANGE', key, ms(rank), ms(rank), 'WITHSCORES') or {}
       local ref = due[1]
       if ref and (not only or project_scope(ref) == only) then
         local r = belongs(ref, 'pending', lane)

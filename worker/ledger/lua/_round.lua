@@ -20,5 +20,5 @@ local function open_round(ref, r, now, claims, user, user_hash)
   local lane, due = write_claims(ref, claims)
   due = math.max(due, tonumber(r[F.call_ends_at] or '0'))  -- a call of an earlier round may still be under way
   transition(ref, r, 'pending', due, { [F.round] = tonumber(r[F.round] or '1') + 1, [F.app_user] = user,
-    [F.app_user_hash] = user and user_hash, [F.waiting_for] = due > now and 'grace' or nil }, { lane = lane })
+    [F.app_user_hash] = user and user_hash, [F.waiting_for] = due > now and 'grace' or nil }, nil, lane)
 end

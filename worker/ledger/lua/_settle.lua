@@ -16,8 +16,8 @@ end
 local function finish(ref, r, now, to, why, settlement, event)
   local from, evidence = r[F.state], to == 'gone'
   if from == 'dead' then leaves_group(ref, r) end
-  local after = transition(ref, r, to, now,
-    { [F.finished_at] = ms(now), [F.evidence] = evidence and why or nil, [F.cause] = not evidence and why or nil }, { learnt = settlement and settlement.learnt })
+  local changes = transition(ref, r, to, now,
+    { [F.finished_at] = ms(now), [F.evidence] = evidence and why or nil, [F.cause] = not evidence and why or nil }, settlement and settlement.learnt)
   if to == 'dead' then
     joins_group(ref, ms(now))
     redis.call('HSET', record(ref), F.death_number, redis.call('INCR', K.deaths))  -- so that a plan can say which deaths it has seen
@@ -25,12 +25,12 @@ local function finish(ref, r, now, to, why, settlement, event)
   if from ~= 'discarded' then count_minute(now, to) end  -- a restored letter died long ago
   count_settlement(ref, r, to, now)
   count_end(from, to, why)
-  if from ~= 'discarded' and to ~= 'discarded' then
+  if outbox_until and from ~= 'discarded' and to ~= 'discarded' then
     emit(now, 'deletion.' .. to, { ref = ref, why = why, requested = r[F.requested_at], round = r[F.round], run = r[F.run] })
   end
   erasure_follows(ref, r, to, now, settlement)
   if settlement then settlement.alone = OPEN[from] and not r[F.round] and not settlement.erasure end  -- its first end
-  receipt(ref, now, to, after, settlement, event)
+  receipt(ref, now, to, setmetatable(changes, { __index = r }), settlement, event)
 end
 
 -- It is no trouble of this job's: no attempt is used, and nothing dies of it.
@@ -64,7 +64,6 @@ local function settle(now, s, cfg)
   end
   bring_back(ref, r)
   local learnt = {}  -- written by the transition that each way from here on ends with
-  local more = { learnt = learnt }
   s.learnt = learnt
   if s.called then
     local calls = ms(number(r[F.calls], 0) + 1)
@@ -91,7 +90,7 @@ local function settle(now, s, cfg)
   if s.to == 'cancelled' and not withdrawn then
     local names, text_at = policies(r)
     if not names or not may_judge(now, s.policy_text, text_at) then
-      transition(ref, r, 'pending', now, nil, more)  -- somebody asked for it while the executor looked, or knows better
+      transition(ref, r, 'pending', now, nil, learnt)  -- somebody asked for it while the executor looked, or knows better
       return 'pending'
     end
   end
@@ -112,7 +111,7 @@ local function settle(now, s, cfg)
   end
   if withdrawn then
     if r[F.outcome_unknown] == '1' then
-      transition(ref, r, 'pending', due, { [F.lookup_count] = '1', [F.waiting_for] = 'retry' }, more)
+      transition(ref, r, 'pending', due, { [F.lookup_count] = '1', [F.waiting_for] = 'retry' }, learnt)
       return 'pending'
     end
     learnt[F.history] = with_event(r, now, 'deletion.cancelled')
@@ -124,6 +123,6 @@ local function settle(now, s, cfg)
     redis.call('ZADD', K.owner_unknown, ms(due), ref)
     return 'held'
   end
-  transition(ref, r, 'pending', due, { [F.waiting_for] = s.wait }, more)
+  transition(ref, r, 'pending', due, { [F.waiting_for] = s.wait }, learnt)
   return 'pending'
 end

@@ -3,13 +3,13 @@
 local DROPPED
 
 -- r: its record before; score: its place in the new index (ms); fields: to be set, stored names, text or numbers; more is
--- added to this table. more: learnt: fields that the move found out before, which the new state may drop (false: it goes);
--- lane: where it changes. All of the record is written here, at once. Returns the record as it is then.
-local function transition(ref, r, to, score, fields, more)
+-- added to this table. learnt: fields that the move found out before, which the new state may drop (false: it goes);
+-- lane: where it changes. All of the record is written here, at once. Returns what changed; false: it is gone.
+local function transition(ref, r, to, score, fields, learnt, lane)
   DROPPED = DROPPED or DROPPED_ON
   local k, changes, set, gone, dropped = record(ref), fields or {}, {}, {}, DROPPED[to]
   changes[F.state] = to
-  for name, value in pairs(more and more.learnt or {}) do
+  for name, value in pairs(learnt or {}) do
     if changes[name] == nil then changes[name] = not dropped[name] and value end
   end
   for name in pairs(r) do
@@ -25,6 +25,6 @@ local function transition(ref, r, to, score, fields, more)
   if #gone > 0 then redis.call('HDEL', k, unpack(gone)) end
   redis.call('HSET', k, unpack(set))
   count_part(ref, r[F.state], to)
-  redis.call('ZADD', index_of(to, more and more.lane or r[F.lane], ref), ms(score), ref)
-  return setmetatable(changes, { __index = r })  -- what is gone is false
+  redis.call('ZADD', index_of(to, lane or r[F.lane], ref), ms(score), ref)
+  return changes
 end

@@ -54,7 +54,7 @@ end
 
 -- The same for whatever waits. What jobs left behind is looked for while their DELETEs may be called.
 local function next_look(now, cfg, key)
-  local erasure = number(redis.call('ZRANGE', K.erasures, 0, 0, 'WITHSCORES')[2])
+  local erasure = number(redis.call('ZRANGE', K.erasures, '0', '0', 'WITHSCORES')[2])
   local soonest = erasure and not closed_until(now, cfg, key) and math.max(0, erasure) or nil
   for _, each in ipairs(waiting_kinds(cfg)) do
     local at = next_look_of(now, each, key)
