@@ -12,11 +12,15 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+from benchmarks.accounts import REDIS_SHARE
+from benchmarks.gate import RATE
 from benchmarks.processes import commands_run, cpu_s, rss
 from tests.acceptance.fleet import Fleet
 from worker.config.accounts import DEFAULT
+from worker.execution.dispatcher import CHECK_S, CHECKS
 from worker.ledger.archived import Leaving, bucket_of, key_of
 from worker.ledger.bulk_queries import BulkQueries
+from worker.ledger.damage import Checker
 from worker.ledger.deletions import BATCH, Ledger
 from worker.ledger.receipts import Receipts
 from worker.ledger.schema.keys import Key
@@ -31,6 +35,9 @@ from worker.services.request import record
 from worker.simulator import DEMO_PROJECT
 
 _DELETED = DeletionFilter((State.DELETED,))
+ACCOUNTS = 200  # so few that each of them has its turn in time
+WARM_ROUNDS = 2  # of a figure's moves: first records, counters and places
+LOOK_EVERY = 10  # deletions of an account at 10/s: a dispatcher looks once a second where all goes well
 IDLE_S = 20.0
 CALM_S = 5.0  # after a worker's start
 
@@ -102,6 +109,57 @@ def moves(fleet: Fleet, count: int) -> Iterator[str]:
     yield f"{count:,} leased and settled, a move at a time: {each}"
     fleet.client.config_set("appendfsync", "always")
     fleet.client.flushall()
+
+
+def accounts(fleet: Fleet, count: int) -> Iterator[str]:
+    """How many accounts one Redis carries: the same moves of many accounts in turn, with what their dispatchers do."""
+    policy = replace(fleet.ledger.policy, interval=1000 / RATE)
+    ledgers = [Ledger(fleet.client, f"tenant-{n:03d}", policy) for n in range(ACCOUNTS)]
+    fleet.client.flushall()
+    rounds, redis_pid = count // ACCOUNTS, fleet.redis_server.pid
+    assert redis_pid is not None
+    for ledger in ledgers:
+        ledger.request([Target(DEMO_PROJECT, job) for job in ids(rounds + 5)], DeletionRequest(why="TICKET-4711"))
+    fleet.client.config_set("appendfsync", "everysec")
+    leases = [_first(ledger) for ledger in ledgers]
+    used, ran, turns = 0.0, 0, 0
+    for n in range(-WARM_ROUNDS, rounds):
+        if n == 0:
+            used, ran, turns = cpu_s(redis_pid), commands_run(fleet), 0
+        round_ends = time.monotonic() + 1 / RATE
+        for at, ledger in enumerate(ledgers):
+            if n % LOOK_EVERY == 0:
+                ledger.due_wakeup("key")
+            settlement: Settlement | None = _deleted(leases[at], OutcomeRules(fleet.app.schedule, "key", 0.5))
+            while (turn := ledger.take(worker="benchmark", key="key", settlement=settlement)).lease is None:
+                time.sleep(turn.wait_s or 0.001)
+                settlement, turns = None, turns + 1
+            leases[at], turns = turn.lease, turns + 1
+        time.sleep(max(0.0, round_ends - time.monotonic()))
+    used, ran = cpu_s(redis_pid) - used, commands_run(fleet) - ran
+    done = rounds * ACCOUNTS
+    checked, checker = cpu_s(redis_pid), Checker(fleet.client, {one.account: one for one in ledgers}.__getitem__)
+    checker.step({one.account for one in ledgers}, CHECKS)
+    share = (cpu_s(redis_pid) - checked) / CHECK_S
+    each = used / done
+    yield (
+        f"{ACCOUNTS} accounts in turn, {turns / done:.2f} moves a deletion and a dispatcher's look in {LOOK_EVERY}: "
+        f"{each * 1e6:.0f} us of Redis's CPU and {ran / done:.1f} commands each; the check for damage: {share:.1%} of "
+        f"the core; computed from both: the core, used at {REDIS_SHARE:.0%}, carries "
+        f"{(REDIS_SHARE - share) / each / RATE:.0f} accounts at {RATE}/s"
+    )
+    fleet.client.config_set("appendfsync", "always")
+    fleet.client.flushall()
+
+
+def _first(ledger: Ledger) -> Lease:
+    """The key is new to the account: a list says that it is valid."""
+    trial = ledger.take(worker="benchmark", key="key").trial
+    assert trial is not None
+    tried = Tried(trial.name, DEMO_PROJECT, GateSignal("listed", key="key"))
+    lease = ledger.take(worker="benchmark", key="key", tried=tried).lease
+    assert lease is not None
+    return lease
 
 
 def final(fleet: Fleet, count: int) -> Iterator[str]:
@@ -181,20 +239,19 @@ def _ms(look: Callable[[], object]) -> float:
 
 
 def _settle_all(ledger: Ledger, fleet: Fleet) -> None:
-    settlement: Settlement | None = None
     take = partial(ledger.take, worker="benchmark", key="key")
     if trial := (turn := take()).trial:  # the key is new here: a list says that it is valid
         turn = take(tried=Tried(trial.name, DEMO_PROJECT, GateSignal("listed", key="key")))
     while lease := turn.lease:
-        settlement = _deleted(lease, OutcomeRules(fleet.app.schedule, "key", 0.5))
-        turn = take(settlement=settlement)
+        turn = take(settlement=_deleted(lease, OutcomeRules(fleet.app.schedule, "key", 0.5)))
 
 
 def _deleted(lease: Lease, judge: OutcomeRules) -> Settlement:
     if lease.probe:
         lease = replace(lease, probe=None)
     request_id = uuid.uuid4().hex
-    return judge.after_delete(lease, Response(200, None, None, None, request_id, 57, Body.EMPTY))
+    sent_at = lease.taken + lease.ahead_s
+    return judge.after_delete(lease, Response(200, None, None, None, request_id, 57, Body.EMPTY, sent_at=sent_at))
 
 
 def used_memory_when_empty(fleet: Fleet) -> int:
@@ -220,6 +277,7 @@ FIGURES: dict[str, Callable[[Fleet, int], Iterator[str]]] = {
     "accepted": accepted,
     "waiting": waiting,
     "moves": moves,
+    "accounts": accounts,
     "final": final,
     "archived": archived,
 }

@@ -34,7 +34,7 @@ CHANGES = {  # file -> what stands there, and what the next version has in its p
         "  return 'pending'\nend",
         "  redis.call('HSET', k, F.batch, 'batch-7')\n  return 'pending'\nend",
     ),
-    "worker/ledger/lua/_receipt.lua": ("'v', 2)", "'v', SCHEMA_VERSION, 'batch', r[F.batch] or '')"),
+    "worker/ledger/lua/_receipt.lua": ("'v', '2')", "'v', SCHEMA_VERSION, 'batch', r[F.batch] or '')"),
 }
 
 

@@ -153,10 +153,12 @@ end
 
 -- Are those at work enough? No slot has passed, and as many calls as the pace needs are under way, whose executors take
 -- the next slots when they settle: whoever came to wait for one would never get it.
+local at_work
+each_call(function() at_work = nil end)
 function enough_at_work(now, cfg)
   if next_slot(now, cfg) <= now or read_gate()[own(cfg, 'prepare_ms')] or people_ask(now) then return false end
   local since = EARLY_TO_SETTLE + 3 * lasts(cfg)
-  local at_work = redis.call('ZCOUNT', K.running, ms(now + cfg.lease - since), '+inf')
+  at_work = at_work or redis.call('ZCOUNT', K.running, ms(now + cfg.lease - since), '+inf')
   return at_work >= 1.1 * lasts(cfg) / spacing_of_all(cfg) and at_work > 0
 end
 
