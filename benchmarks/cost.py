@@ -179,8 +179,10 @@ class Bench:
         return self.fleet.start(name, [python, "-m", *words.split()], env=env)
 
     def end(self, process: Process) -> None:
+        """What it had sent is carried out before the next one begins."""
         process.kill()
         self.fleet.others.remove(process)
+        self.fleet.wait(lambda: self.fleet.metastudio.stats()["under_way"] == 0, "no call is under way")
 
 
 def compare(bench: Bench, rows: list[str], rounds: int, latencies: Iterable[float]) -> dict[tuple[str, float], Cost]:
