@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 BUDGET_S = 3.0  # so that accounts take turns; a wake-up costs Celery as much as five deletions
 MARGIN_S = 0.5  # what must be left of a lease beyond the longest call
 MOMENT_S = 0.25  # between a take and its call no last check is needed for so long; a slot is at most 20 ms ahead
+SAME_MOMENT_S = 0.001  # a wait so short costs more than it is worth; the limit leaves more room than that
 CHECK_S = 0.02  # before its slot: then the last check is made, so that the slot is not missed by it (CHECK in Lua)
 
 
@@ -115,7 +116,8 @@ class Executor:
                 return result
 
     def _wait_for_slot(self, *, but_s: float = 0.0) -> None:
-        time.sleep(max(0.0, self._slot_at - but_s - elapsed()))
+        if (left_s := self._slot_at - but_s - elapsed()) > SAME_MOMENT_S:
+            time.sleep(left_s)
 
     def attempt(self, lease: Lease, rules: OutcomeRules) -> Settlement:
         """One attempt under a lease. Never raises: an internal error is a failed attempt."""
@@ -200,7 +202,8 @@ class Executor:
         confirmed = self._confirmed(lease, rules, row, policy_text, found)
         if confirmed is None:
             return rules.give_back(lease)
-        return replace(self._call(confirmed, rules, row), prepared_ms=prepared_ms)
+        settled = self._call(confirmed, rules, row)
+        return settled if prepared_ms is None else replace(settled, prepared_ms=prepared_ms)
 
     def _inventory(self, lease: Lease) -> Found:
         signed_at, time_left = (lambda: signing_time(self.remote, lease)), (lambda: self._time_left(lease))

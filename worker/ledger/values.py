@@ -116,26 +116,34 @@ class Shape(Generic[_T]):
 
     def __init__(self, kind: Callable[..., _T], /, **stored: str | None) -> None:
         self._kind = kind
-        self._plan: list[tuple[str, str, Callable[[Any], Any], Any]] = []
+        self._defaults: dict[str, Any] = {}
+        self._readers: dict[str, tuple[str, Callable[[Any], Any]]] = {}  # by what is stored: the field, how it is read
         for one in fields_of(kind):  # type: ignore[arg-type]
             name = stored.get(one.name, one.name)
             if name is not None and one.type in _READERS:
-                default = _NOTHING.get(one.type) if one.default is MISSING else one.default
-                self._plan.append((one.name, name, _READERS[one.type], default))
-        self.stored = tuple(name for _, name, _, _ in self._plan)
+                self._defaults[one.name] = _NOTHING.get(one.type) if one.default is MISSING else one.default
+                self._readers[name] = one.name, _READERS[one.type]
+        self.stored = tuple(self._readers)
 
     def read(self, found: Mapping[str, Any], **given: Any) -> _T:
         """The dataclass, with what is given beside what was found; what is not there has its default."""
-        for name, stored, reader, default in self._plan:
-            value = found.get(stored)
-            read = None if value is None or value is False or value == "" else reader(value)
-            given.setdefault(name, default if read is None else read)
-        return self._kind(**given)
+        fields = dict(self._defaults)
+        for stored, value in found.items():
+            if stored not in self._readers or value is None or value is False or value == "":
+                continue
+            name, reader = self._readers[stored]
+            read = reader(value)
+            if read is not None:
+                fields[name] = read
+        return self._kind(**fields | given)
 
 
 @cache
 def _names_of(kind: type[Any]) -> tuple[str, ...]:
     return tuple(one.name for one in fields_of(kind))
+
+
+_PLAIN = (str, bool, float, int)
 
 
 def as_options(terms: Any) -> dict[str, Any]:
@@ -145,6 +153,8 @@ def as_options(terms: Any) -> dict[str, Any]:
 
 
 def _option(value: Any) -> Any:
+    if value.__class__ in _PLAIN:
+        return value
     if isinstance(value, Target):
         return str(value)
     return as_options(value) if hasattr(value, "__dataclass_fields__") else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from datetime import datetime
+from typing import Any
 
 from worker.ledger.types import GateSignal, Lease, Trial
 from worker.metastudio.response import IAM, Listing, Response
@@ -22,23 +23,26 @@ def of_answer(response: Response, under: Lease | Trial, key: str) -> GateSignal:
     """`key` is the fingerprint of the credential that was used, `under` is what allowed the call."""
     probe = under.probe if isinstance(under, Lease) else None
     quota = asdict(response.quota) if response.quota else None
-    common = GateSignal("ok", key=key, ms=response.ms, probe=probe, why=response.in_words(), quota=quota)
+
+    def signal(kind: str, **more: Any) -> GateSignal:
+        why = None if kind == "ok" else response.in_words()
+        return GateSignal(kind, key=key, ms=response.ms, probe=probe, why=why, quota=quota, **more)
+
     match classify(response):
         case ResponseKind.DELETED | ResponseKind.ASK:
-            return replace(common, why=None)
+            return signal("ok")
         case ResponseKind.THROTTLED:
-            retry_after = response.retry_after_s * 1000 if response.retry_after_s else None
-            return replace(common, kind="throttled", retry_after=retry_after)
+            return signal("throttled", retry_after=response.retry_after_s * 1000 if response.retry_after_s else None)
         case ResponseKind.CLOCK if (server_time := server_time_of(response)) is not None:
-            return replace(common, kind="clock", skew=server_time.timestamp() * 1000 - (under.redis_ms + response.ms))
+            return signal("clock", skew=server_time.timestamp() * 1000 - (under.redis_ms + response.ms))
         case ResponseKind.CREDENTIALS if _is_about_the_project(response):
-            return replace(common, kind="misconfigured")
+            return signal("misconfigured")
         case ResponseKind.CREDENTIALS | ResponseKind.CLOCK:
-            return replace(common, kind="credentials")
+            return signal("credentials")
         case ResponseKind.FORBIDDEN:
-            return replace(common, kind="misconfigured")
+            return signal("misconfigured")
         case _:
-            return replace(common, kind="fail")
+            return signal("fail")
 
 
 def _is_about_the_project(response: Response) -> bool:

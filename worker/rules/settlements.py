@@ -77,8 +77,8 @@ class Settlements:
         event: dict[str, Any] | None = None,
         outcome: Outcome | None = None,
     ) -> Settlement:
-        settled = self._settles(lease, state, response, outcome or Outcome(state), event=event, signal=signal)
-        return replace(settled, cause=cause.value if cause else None, evidence=evidence.value if evidence else None)
+        why = {"cause": cause.value if cause else None, "evidence": evidence.value if evidence else None}
+        return self._settles(lease, state, response, outcome or Outcome(state), event=event, signal=signal, **why)
 
     def _waits(
         self,
@@ -91,10 +91,10 @@ class Settlements:
         event: dict[str, Any] | None = None,
         signal: GateSignal | None = None,
     ) -> Settlement:
-        settled = self._settles(lease, State.PENDING, response, outcome, event=event, signal=signal)
         looks = lease.lookup_count or (fields or {}).get(Field.LOOKUP_COUNT, "0") != "0"
         wait = WaitingFor.RETRY if lease.calls or response or looks else WaitingFor.TURN
-        return replace(settled, delay_s=delay_s, wait=wait.value, fields=fields or {})
+        how = {"delay_s": delay_s, "wait": wait.value, "fields": fields or {}}
+        return self._settles(lease, State.PENDING, response, outcome, event=event, signal=signal, **how)
 
     def _settles(
         self,
@@ -105,6 +105,7 @@ class Settlements:
         *,
         event: dict[str, Any] | None = None,
         signal: GateSignal | None = None,
+        **more: Any,
     ) -> Settlement:
         return Settlement(
             ref=lease.ref,
@@ -119,6 +120,7 @@ class Settlements:
             signal=signal,
             call_seq=lease.call_seq,
             departed_ms=max(0.0, (response.sent_at - lease.taken) * 1000) if response and response.sent_at else None,
+            **more,
         )
 
 
