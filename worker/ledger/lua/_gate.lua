@@ -44,7 +44,7 @@ local function num(name, default)
 end
 
 local function put(name, value)
-  read_gate()[name], gate_numbers[name], gate_changed[name] = value, nil, true
+  (gate or read_gate())[name], gate_numbers[name], gate_changed[name] = value, nil, true
 end
 
 local function drop(...)

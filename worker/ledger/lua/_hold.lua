@@ -24,12 +24,19 @@ local function job_on_hold(job)
   end
 end
 
+local any_hold  -- whether anything is on the hold list: no move asks, and puts something there
+each_call(function() any_hold = nil end)
+local function anything_on_hold()
+  if any_hold == nil then any_hold = redis.call('EXISTS', K.held_jobs, K.held_users) > 0 end
+  return any_hold
+end
+
 -- Why it must not be sent: 'job' or 'user'; 'ask' where that depends on whose job a lookup finds it to be; 'lost' where
 -- the hold list was damaged; nil: it may go.
 local function hold_of(ref, r)
   local with_job = r[F.parent] and job_on_hold(r[F.parent])
   if with_job then return with_job end
-  if not spoilt.no_holds and redis.call('EXISTS', K.held_jobs, K.held_users) == 0 then return nil end
+  if not spoilt.no_holds and not anything_on_hold() then return nil end
   if redis.call('HEXISTS', K.held_jobs, ref) == 1 then return 'job' end
   local users = redis.call('HLEN', K.held_users)
   if spoilt.no_holds then return 'lost' end

@@ -105,7 +105,7 @@ function window_opens(now, cfg, others)
   local window = a_second(cfg) * cfg.interval
   local left = left_at(cfg, num(own(cfg, 'nth'), 0) + 1 + others)
   if left > now + AHEAD + (read_gate()[own(cfg, 'prepare_ms')] and window or 0) then return 0 end
-  local room = math.min(MOST_ROOM, num(own(cfg, 'slow'), 1) / num(own(cfg, 'share'), START_SHARE) - 1)
+  local room = math.min(MOST_ROOM, spacing(cfg) / cfg.interval - 1)
   return left + window * (1 + 0.6 * room)
 end
 

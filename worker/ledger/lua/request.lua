@@ -30,9 +30,8 @@
 local claim, user, user_hash, force, traceparent  -- of the deletion at hand (see _claims.lua)
 local fresh                          -- the fields of a record that is new
 local any_damage                     -- whether anything was put aside before
-local any_hold                       -- whether anything is on the hold list
 local counted
-each_call(function() any_damage, any_hold, counted = nil, nil, { new = 0, again = 0, merged = 0, done = 0 } end)
+each_call(function() any_damage, counted = nil, { new = 0, again = 0, merged = 0, done = 0 } end)
 
 -- The trace that its attempts belong to: of what a job left behind, the job's own.
 local function trace_of(terms)
@@ -113,8 +112,7 @@ end
 
 -- What is on hold stands so at once; where that depends on whose job it is, a lookup finds out before its call.
 local function held_at_once(ref, result, now)
-  any_hold = any_hold or redis.call('EXISTS', K.held_jobs, K.held_users) > 0
-  local r = any_hold and string.find(result, 'pending', 1, true) and sound(ref)
+  local r = anything_on_hold() and string.find(result, 'pending', 1, true) and sound(ref)
   local because = r and hold_of(ref, r)
   if because ~= 'job' and because ~= 'user' then return result end
   hold(ref, r, now, number(redis.call('ZSCORE', index_of('pending', r[F.lane], ref), ref), now), because)
