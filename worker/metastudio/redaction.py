@@ -41,12 +41,15 @@ def redact(text: str, *, secrets: Iterable[str] = ()) -> str:
     """
     literals = _literals(secrets)
     text = _one_line(_masked(text, literals)[:_MAX_INPUT])
-    text = _masked(text, literals)
+    return _shorten(without_forms(_masked(text, literals)))
+
+
+def without_forms(text: str) -> str:
+    """The text without what looks secret or personal: the same in every process, whatever secrets it knows."""
     text = _HEADERS.sub(lambda m: f"{m[1]}{m[2]}{MASK}", text)
     text = _PAIRS.sub(lambda m: f"{m[1]}={MASK}", text)
     text = _WORD.sub(_mask_word, text)
-    text = _NUMBERS.sub(lambda m: m[0] if m["keep"] else MASK, text)
-    return _shorten(text)
+    return _NUMBERS.sub(lambda m: m[0] if m["keep"] else MASK, text)
 
 
 @lru_cache(maxsize=16)  # a process has one set of secrets, and uses it for each line of its log

@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 from tests.interfaces.api.test_deletions import problem
 from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.http_site import DELETIONS, HERE, Site
+from worker.config import known_secrets
 from worker.config.request_id import HTTP_REQUEST_ID
 from worker.execution.logs import ForMachines, Redacted, secrets_of
 from worker.interfaces.web.request_guard import BODY_LIMIT, RequestGuard
@@ -262,6 +263,22 @@ def test_any_other_gets_a_new_one_and_is_not_repeated(site: Site, given: list[st
         assert len(found) == 1
         ids.add(found[0])
     assert len(ids) == 3
+
+
+def test_an_answer_does_not_say_whether_the_callers_request_id_is_a_secret_and_the_log_does_not_show_it(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would tell anyone whether a guess of a password is right."""
+    known_secrets.add("REDIS_URL", "correct-horse")
+    written: list[str] = []
+    form = Redacted(ForMachines())
+    monkeypatch.setattr(caplog.handler, "emit", lambda record: written.append(form.format(record)))
+    caplog.set_level(logging.INFO)
+    for given in ("correct-horse", "of-correct-horse-1", "wrong-horse"):
+        for path in ("/nowhere", DELETIONS):
+            assert site.client.get(path, headers={"X-Request-ID": given}).headers["X-Request-ID"] == given
+    assert len(written) >= 6
+    assert not [line for line in written if "correct-horse" in line]
 
 
 def test_one_line_an_answer_says_who_asked_what_and_how_long_it_took(

@@ -17,7 +17,7 @@ from worker.config.api_tokens import LOOKS
 from worker.config.request_id import HTTP_REQUEST_ID, new_request_id
 from worker.interfaces.web import origin_checks, problem_details
 from worker.interfaces.web.problem_details import Problem
-from worker.metastudio.redaction import redact
+from worker.metastudio.redaction import without_forms
 from worker.model.ids import is_opaque
 
 log = logging.getLogger(__name__)
@@ -88,9 +88,11 @@ class RequestGuard:
 
 
 def _request_id(scope: Scope) -> str:
-    """The caller's, if it is an opaque id and can be no secret and no phone number; otherwise a new one."""
+    """The caller's, if it is an opaque id and looks like no token and no phone number; otherwise a new one. The
+    secrets that this process knows play no part: the answer would say who guessed one. The log masks them.
+    """
     match Headers(scope=scope).getlist(REQUEST_ID):
-        case [given] if is_opaque(given) and not LOOKS.search(given) and redact(given) == given:
+        case [given] if is_opaque(given) and not LOOKS.search(given) and without_forms(given) == given:
             return given
     return new_request_id()
 
