@@ -6,6 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from worker.config import known_secrets
+from worker.metastudio import redaction
 from worker.metastudio.redaction import MASK, MAX_BYTES, redact
 
 ECHO = (
@@ -39,6 +41,36 @@ def test_of_several_secrets_none_survives(secrets: list[str], glue: str) -> None
 def test_a_secret_that_stands_beyond_the_end_of_a_long_message_does_not_leak_its_beginning() -> None:
     result = redact("@" * 16380 + " " + "SECRET" * 5, secrets=["SECRET" * 5])
     assert "SECR" not in result
+
+
+@given(
+    secrets=st.lists(secret, min_size=2, max_size=4),
+    before=st.text(max_size=30),
+    glue=st.text(max_size=5),
+    others=st.sampled_from([0, 1, 500]),
+)
+def test_of_many_known_secrets_none_survives(secrets: list[str], before: str, glue: str, others: int) -> None:
+    known_secrets.forget()
+    for n in range(others):
+        known_secrets.add(f"other-{n}", f"secret-of-an-account-{n:04}", f"MIIE/{n:04}+==")
+    for n, each in enumerate(secrets[:-1]):
+        known_secrets.add(f"source-{n}", each)
+    result = redact(before + glue.join(secrets), secrets=secrets[-2:])
+    assert not [s for s in secrets if s in result]
+    if others == 500:
+        assert redact("a=secret-of-an-account-0007.MIIE%2F0499%2B%3D%3D") == "a=***.***"
+
+
+def test_a_secret_is_spelled_once_however_many_calls_have_secrets_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each account has its key and each call its app user: what is known is not gone through for each of them."""
+    spelled = []
+    monkeypatch.setattr(redaction, "quote", lambda text, **_: spelled.append(text) or text)
+    for n in range(40):
+        known_secrets.add(f"account-{n}", f"key-of-account-{n:02}")
+    for _ in range(2):
+        for n in range(40):
+            assert redact("it went well", secrets=(f"key-of-account-{n:02}", f"app-user-{n:02}")) == "it went well"
+    assert len(spelled) <= 80
 
 
 def test_a_secret_is_also_found_as_it_looks_in_a_url() -> None:

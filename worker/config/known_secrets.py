@@ -5,25 +5,31 @@ one adds it first. Where a source has another one now, the two before stay known
 from __future__ import annotations
 
 from itertools import chain
+from threading import Lock
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 _SHORTEST: Final = 4  # characters: masking a shorter one would mask everything
 _VERSIONS: Final = 3
 
-_known: dict[str, tuple[str, ...]] = {}  # by source, the newest first; set and read whole, without a lock
+_known: dict[str, tuple[str, ...]] = {}  # by source, the newest first
+_all: list[frozenset[str]] = [frozenset()]  # of it, in one set, which is read without the lock
+_changing = Lock()
 
 
 def add(source: str, *texts: str) -> None:
     """texts: what is secret of a source, such as a file, now."""
-    now, before = tuple(text for text in texts if len(text) >= _SHORTEST), _known.get(source, ())
-    if now != before[: len(now)]:
-        _known[source] = (now + before)[: _VERSIONS * len(now)]
+    now = tuple(text for text in texts if len(text) >= _SHORTEST)
+    with _changing:
+        before = _known.get(source, ())
+        if now != before[: len(now)]:
+            _known[source] = (now + before)[: _VERSIONS * len(now)]
+            _all[0] = frozenset(chain.from_iterable(_known.values()))
 
 
-def known() -> tuple[str, ...]:
-    """All of them."""
-    return tuple(chain.from_iterable(list(_known.values())))
+def known() -> frozenset[str]:
+    """All of them; the same object until another one is added."""
+    return _all[0]
 
 
 def parts(value: str) -> tuple[str, ...]:
@@ -42,4 +48,6 @@ def parts(value: str) -> tuple[str, ...]:
 
 def forget() -> None:
     """For tests, which are many processes in one."""
-    _known.clear()
+    with _changing:
+        _known.clear()
+        _all[0] = frozenset()

@@ -6,7 +6,9 @@ The gateway's 401 echoes the canonical request, including the value of every sig
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
@@ -16,6 +18,7 @@ from worker.config import known_secrets
 MAX_BYTES: Final = 200
 MASK: Final = "***"
 _MAX_INPUT: Final = 16 * 1024  # characters; only the first 200 bytes can be shown anyway
+_BEGINNING: Final = 8  # characters of a secret by which it is looked up
 
 # The echo separates headers with "|", so everything up to the next one belongs to the value.
 _HEADERS: Final = re.compile(
@@ -39,9 +42,10 @@ def redact(text: str, *, secrets: Iterable[str] = ()) -> str:
 
     `secrets` are literal texts that must not appear, besides the `known_secrets` of this process.
     """
-    literals = _literals(secrets)
-    text = _one_line(_masked(text, literals)[:_MAX_INPUT])
-    return _shorten(without_forms(_masked(text, literals)))
+    secrets = tuple(secrets)
+    masked = without(text, secrets)
+    line = _one_line(masked[:_MAX_INPUT])
+    return _shorten(without_forms(line if line == masked else without(line, secrets)))
 
 
 def without_forms(text: str) -> str:
@@ -52,30 +56,53 @@ def without_forms(text: str) -> str:
     return _NUMBERS.sub(lambda m: m[0] if m["keep"] else MASK, text)
 
 
-@lru_cache(maxsize=16)  # a process has one set of secrets, and uses it for each line of its log
-def _spellings(secrets: tuple[str, ...]) -> list[str]:
-    """Every secret as it is and in its URL form; the longest first, so that none hides a part of another."""
-    given = {secret for secret in secrets if secret}
-    quoted = {quote(secret, safe="", errors="replace") for secret in given}
-    return sorted(given | quoted, key=len, reverse=True)
-
-
 def without(text: str, secrets: Iterable[str]) -> str:
-    """The text without these and the known secrets."""
-    return _masked(text, _literals(secrets))
-
-
-def _literals(secrets: Iterable[str]) -> list[str]:
-    return _spellings((*secrets, *known_secrets.known()))
-
-
-def _masked(text: str, literals: Iterable[str]) -> str:
-    for literal in literals:
+    """The text without these and the known secrets; the longest first, so that none hides a part of another."""
+    known = known_secrets.known()
+    literals = _in(text, _index(known))
+    others = [spelling for secret in secrets if secret not in known for spelling in _spellings(secret)]
+    for literal in sorted((*literals, *others), key=len, reverse=True):
         text = text.replace(literal, MASK)
     return text
 
 
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """What to look for in a text, and the same by its beginning; shorter ones have none."""
+
+    literals: Sequence[str]
+    shorter: Sequence[str]
+    beginning: Mapping[str, Sequence[str]]
+
+
+@lru_cache(maxsize=2)
+def _index(secrets: frozenset[str]) -> _Index:
+    literals = [spelling for secret in secrets for spelling in _spellings(secret)]
+    beginning = defaultdict(list)
+    for literal in literals:
+        beginning[literal[:_BEGINNING]].append(literal)
+    return _Index(literals, [one for one in literals if len(one) < _BEGINNING], dict(beginning))
+
+
+def _in(text: str, index: _Index) -> Sequence[str]:
+    """Those of the literals that may stand in it: with thousands of them, looking up each place of it costs less."""
+    if len(text) > len(index.literals):
+        return index.literals
+    places = range(len(text) - _BEGINNING + 1)
+    begun = [begins for at in places if (begins := text[at : at + _BEGINNING]) in index.beginning]
+    return [*index.shorter, *(one for begins in begun for one in index.beginning[begins])]
+
+
+@lru_cache(maxsize=8192)
+def _spellings(secret: str) -> tuple[str, ...]:
+    """A secret as it is and, where that is another, in its URL form."""
+    quoted = quote(secret, safe="", errors="replace")
+    return tuple(filter(None, (secret, quoted if quoted != secret else "")))
+
+
 def _one_line(text: str) -> str:
+    if text.isprintable():
+        return " ".join(text.split())
     return " ".join("".join([c if c.isprintable() else " " for c in text]).split())
 
 
