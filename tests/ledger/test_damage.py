@@ -249,6 +249,19 @@ def test_a_closure_that_cannot_be_read_closes_nothing(bench: Bench) -> None:
     assert put_aside_now(bench) == {"closures project p", "closures account"}
 
 
+@pytest.mark.parametrize("field", ["since", "until", "pause"])
+@pytest.mark.parametrize("value", ['"1"', "NaN", "Infinity", "true", "[]"])
+def test_a_closure_whose_times_are_no_numbers_closes_nothing(bench: Bench, field: str, value: str) -> None:
+    """Also where Lua would take them for some: the moves would fail wherever they compare them."""
+    bench.request("a")
+    times = {"since": "1", "until": "2", "pause": "3"} | {field: value}
+    text = ",".join(['{"cause":"outage"', *(f'"{name}":{time}' for name, time in times.items())]) + "}"
+    bench.client.hset(f"{bench.p}closures", "account", text)
+    bench.client.hset(f"{bench.p}gate", "closed", 1)
+    assert bench.take().ref.id == "a"
+    assert put_aside_now(bench) == {"closures account"}
+
+
 @pytest.mark.parametrize("name", PAUSES)
 def test_without_what_may_forbid_a_call_nothing_is_sent(bench: Bench, name: str) -> None:
     bench.request("a", "b")

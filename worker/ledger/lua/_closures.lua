@@ -10,11 +10,13 @@
 local closures  -- as far as they were read
 each_call(function() closures = {} end)
 
+local function is_number(x) return type(x) == 'number' and x - x == 0 end  -- no text of one, and one can count with it
+
 -- One that cannot be read closes nothing: what it closed is refused again.
 local function read_closure(name)
   local stored = redis.call('HGET', K.closures, name)
   local c = table_of(stored)
-  if c and type(c.cause) == 'string' and tonumber(c.since) and tonumber(c['until']) and tonumber(c.pause) then return c end
+  if c and type(c.cause) == 'string' and is_number(c.since) and is_number(c['until']) and is_number(c.pause) then return c end
   if not stored then return nil end
   damage('closures ' .. name, 'it cannot be read', stored)
   emit(clock(), 'account.opened', { scope = name })
