@@ -262,6 +262,13 @@ def test_a_closure_whose_times_are_no_numbers_closes_nothing(bench: Bench, field
     assert put_aside_now(bench) == {"closures account"}
 
 
+def test_where_the_place_that_was_answered_last_was_damaged_another_is_found(bench: Bench) -> None:
+    bench.request("a", "b")
+    bench.client.hset(f"{bench.p}gate", mapping={"failing": 2, "well": "oops", "well_at": bench.now})
+    assert bench.take().ref.id in "ab"
+    assert put_aside_now(bench) == {"gate well"}
+
+
 @pytest.mark.parametrize("name", PAUSES)
 def test_without_what_may_forbid_a_call_nothing_is_sent(bench: Bench, name: str) -> None:
     bench.request("a", "b")

@@ -114,7 +114,7 @@ function untried(now, cfg, seed, only)
     local from, to = only and 0 or first_open(queue, now), redis.call('ZCOUNT', key, '-inf', ms(now))
     local ranks = {}
     if read_gate()[own(cfg, 'well')] and now - num(own(cfg, 'well_at'), 0) < long(cfg) then
-      local behind = math.max(from, redis.call('ZCOUNT', key, '-inf', '(' .. ms(num(own(cfg, 'well')))))
+      local behind = math.max(from, redis.call('ZCOUNT', key, '-inf', '(' .. ms(num(own(cfg, 'well'), now))))
       for i = 0, 3 do ranks[#ranks + 1] = behind + i end
     end
     local step = math.max(1, math.floor((to - from) / SAMPLE))
