@@ -47,6 +47,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--deletions", type=int, default=10_000)
     parser.add_argument("--kills", type=int, help="300; with --sentinel 20, with --cluster 12")
+    parser.add_argument("--rate", default="60", help="DELETEs a second; from some 200 on leases are taken ahead")
     parser.add_argument("--cluster", action="store_true", help="only kills and moved slots of a Redis Cluster")
     parser.add_argument("--moves", type=int, default=6, help="with --cluster")
     parser.add_argument("--sentinel", action="store_true", help="only failovers, behind Sentinels")
@@ -69,7 +70,8 @@ def main() -> int:
         return failovers.campaign(acts, replicas=options.replicas, seed=options.seed, **how)
     began = time.monotonic()
     kind, fleet_of = (Leftovers, fleet_of_leftovers) if options.related else (Campaign, BehindNat)
-    with Between(0) as way, fleet_of(settings=SETTINGS | {"ERASER_REDIS_URL": way.url}, simulator=SIMULATOR) as fleet:
+    settings = SETTINGS | {"ERASER_RATE": options.rate}
+    with Between(0) as way, fleet_of(settings=settings | {"ERASER_REDIS_URL": way.url}, simulator=SIMULATOR) as fleet:
         way.server = socket_of(fleet)
         with replica_of(fleet) as (other, own, _):
             numbers = options.deletions, options.kills

@@ -38,12 +38,14 @@ def works_again(worker: Process) -> bool:
 
 def test_twenty_killed_workers_lose_nothing_and_delete_nothing_twice() -> None:
     chance = seeded("twenty kills")
-    jobs = [f"job-{n:04d}" for n in range(2_000)]
-    with Fleet(settings=BUSY, simulator=LATENCY) as fleet:
+    jobs = [f"job-{n:04d}" for n in range(3_000)]
+    with Fleet(
+        settings=BUSY | {"ERASER_RATE": "500"}, simulator=LATENCY
+    ) as fleet:  # so close that leases are taken ahead
         fleet.plant(*jobs, BYSTANDER)
         crew = fleet.start_workers(3)
         fleet.ask(*jobs)
-        for threshold in sorted(chance.sample(range(20, 1_900), KILLS)):
+        for threshold in sorted(chance.sample(range(20, 2_900), KILLS)):
             fleet.wait_until_settled(threshold)
             victim = chance.choice(crew)
             victim.kill()
