@@ -15,8 +15,11 @@ from tests.support.ledgers import Bench
 from tests.support.waiting import PATIENCE_S, wait_until
 from worker.execution import prefetch as prefetched
 from worker.execution.app_context import AppContext
+from worker.execution.dispatcher import Dispatcher
 from worker.execution.prefetch import MOST_AHEAD, Prefetch, Result, Slot
+from worker.ledger.deletions import Ledger
 from worker.ledger.types import DeletionRequest, GateSignal, Lease, Settlement
+from worker.model.errors import Unreachable
 from worker.model.target import Target
 
 JOBS = tuple(f"job-{n:05d}" for n in range(1, 10))
@@ -179,19 +182,70 @@ def test_what_nobody_took_on_in_time_is_settled_and_given_back(
     process.app.flush()
 
 
+def failing(error: Exception) -> Callable[..., Any]:
+    def take(*_: object, **__: object) -> None:
+        raise error
+
+    return take
+
+
 def test_what_cannot_be_settled_now_is_kept(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prefetched, "STALE_S", 0.0)
-
-    def refused(**_: object) -> None:
-        raise redis.ResponseError("NOPERM")
-
-    ledger = process.app.ledger("default")
     with monkeypatch.context() as broken:
-        broken.setattr(type(ledger), "take", lambda _, **how: refused(**how))
-        with pytest.raises(redis.ResponseError):
-            process.app.flush()
+        broken.setattr(Ledger, "take", failing(Unreachable("away")))
+        process.app.flush()
     process.app.flush()
     assert [process.state(n) for n in range(3)] == ["deleted", "running", "pending"]
+
+
+def test_what_the_ledger_refuses_is_tried_once(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be refused with each take of the account, and nothing else be settled any more."""
+    monkeypatch.setattr(prefetched, "STALE_S", 0.0)
+    with monkeypatch.context() as broken:
+        broken.setattr(Ledger, "take", failing(redis.ResponseError("WRONGTYPE")))
+        process.app.flush()
+    with process.prefetch.collect(give_back=True) as left:
+        assert left == []
+
+
+@pytest.mark.parametrize("error", [Unreachable("away"), redis.ResponseError("WRONGTYPE"), RuntimeError("a bug")])
+def test_a_flush_that_fails_stops_no_dispatcher(
+    process: Process, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(prefetched, "STALE_S", 0.0)
+    dispatcher, ticked = Dispatcher(process.app), threading.Event()
+    monkeypatch.setattr(Ledger, "take", failing(error))
+    monkeypatch.setattr(dispatcher, "tick", ticked.set)
+    dispatcher.start()
+    try:
+        assert ticked.wait(PATIENCE_S)
+    finally:
+        dispatcher.stop()
+
+
+def test_a_flush_calls_whoever_it_counted_as_called(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefetched, "STALE_S", 0.0)
+    called: list[tuple[str, str]] = []
+    process.app.notify = lambda account, wakeup: called.append((account, wakeup))
+    process.bench.client.hdel(process.bench.p + "gate", "called_until")
+    process.bench.client.delete(process.bench.p + "wakeups")
+    process.app.flush()
+    wakeups = process.bench.client.zrange(process.bench.p + "wakeups", 0, -1)
+    assert [("default", wakeup.decode()) for wakeup in wakeups] == called  # type: ignore[union-attr]
+    assert called
+
+
+def test_a_dispatcher_that_stops_settles_and_gives_back_what_is_here(process: Process) -> None:
+    dispatcher = Dispatcher(process.app)
+    dispatcher.start()
+    dispatcher.stop()
+    assert [process.state(n) for n in range(3)] == ["deleted", "running", "pending"]
+
+
+def test_whoever_has_nothing_to_record_waits_for_no_ledger_that_is_away(shop: Shop) -> None:
+    prefetch = Prefetch()
+    with prefetch.turn, pytest.raises(Unreachable):
+        shop.work(prefetch=prefetch)
 
 
 def test_only_where_the_dispatcher_flushes_leases_are_taken_ahead(redis_url: str) -> None:

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -31,7 +31,7 @@ from worker.metastudio.credentials import CredentialsSource, Signer
 from worker.metastudio.renewing import Renewing
 from worker.metastudio.wiring import source_of
 from worker.model.erasure import AssetMode, Related
-from worker.model.errors import EraserError, SettingsError, WrongLedger
+from worker.model.errors import EraserError, SettingsError, Unreachable, WrongLedger
 from worker.retention.policy_file import PolicyFile
 from worker.retention.revalidation import Revalidation
 from worker.rules.backoff import Backoff
@@ -173,15 +173,30 @@ class AppContext(LedgerContext):
         """From now on executors of this process may take leases ahead: somebody calls `flush` all the time."""
         self._flushed_by = os.getpid()
 
-    def flush(self) -> None:
-        """Settle and give back what no executor took on in time."""
+    def flush(self, *, everything: bool = False) -> None:
+        """Settle and give back what no executor took on in time, or everything. Raises nothing: what fails is kept."""
         for account, prefetch in list(self._prefetched.items()):
-            if not prefetch.is_stale():
+            if not (everything or prefetch.is_stale()):
                 continue
-            with prefetch.collect(give_back=True) as results:
-                key, earlier = self.fingerprint(account) or "", [one.settlement for one in results]
-                answer = self.ledger(account).take(worker=self.worker, key=key, want=False, earlier=earlier)
-            log_settled(account, results, answer.earlier)
+            try:
+                self._flush(account, prefetch)
+            except WrongLedger as error:
+                self.refused = error
+            except Unreachable:  # it is tried again, and the dispatcher says what is away
+                continue
+            except Exception:  # one account's trouble stops no other
+                log.exception("dispatcher.fault", extra={"account": account})
+
+    def _flush(self, account: str, prefetch: Prefetch) -> None:
+        ledger = replace(self.ledger(account), patience_s=0.0)
+        with prefetch.collect(give_back=True) as results:
+            key, earlier = self.fingerprint(account) or "", [one.settlement for one in results]
+            answer = ledger.take(worker=self.worker, key=key, want=False, earlier=earlier)
+        log_settled(account, results, answer.earlier)
+        if answer.wakeup:
+            self.notify(account, answer.wakeup)
+        if answer.next_ms is not None:
+            self.wake(account, answer.next_ms)
 
     def related(self, account: str) -> Related:
         """What is done about what a job leaves behind, where its request does not say."""

@@ -89,6 +89,7 @@ class Dispatcher:
         """Stop, and remove the heartbeat, so that nothing waits for this worker."""
         self._stop.set()
         self._thread.join(timeout=10)
+        self.app.flush(everything=True)
         try:
             self._workers.goodbye()
             self._yield()

@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 BUDGET_S = 3.0  # so that accounts take turns; a wake-up costs Celery as much as five deletions
 MARGIN_S = 0.5  # what must be left of a lease beyond the longest call
-MOMENT_S = 0.25  # between a take and its call no last check is needed for so long; a slot is at most 20 ms ahead
+MOMENT_S = 0.25  # between a take and its call no last check is needed for so long; a slot is at most 150 ms ahead
 SAME_MOMENT_S = 0.001  # a wait so short costs more than it is worth; the limit leaves more room than that
 CHECK_S = 0.02  # before its slot: then the last check is made, so that the slot is not missed by it (CHECK in Lua)
 

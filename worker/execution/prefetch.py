@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 from worker.config.clock import elapsed
 from worker.ledger.types import Lease, Settlement
+from worker.model.errors import Unreachable
 from worker.model.states import State
 from worker.rules.backoff import Backoff
 from worker.rules.outcome import OutcomeRules
@@ -101,7 +102,10 @@ class Prefetch:
 
     @contextmanager
     def collect(self, *, give_back: bool) -> Iterator[list[Result]]:
-        """What the move within settles; kept if it fails. give_back: the leases that are here, too."""
+        """What the move within settles; kept where the ledger is away. give_back: the leases that are here, too.
+
+        What the ledger refuses is not kept: it would be refused each time. Its lease runs out, and it is looked up.
+        """
         with self._lock:
             results, self._results = self._results, []
             if give_back:
@@ -109,7 +113,7 @@ class Prefetch:
                 self._slots.clear()
         try:
             yield results
-        except BaseException:
+        except Unreachable:
             with self._lock:
                 self._results += results
             raise

@@ -11,7 +11,7 @@ from worker.execution.prefetch import Prefetch, Result, Slot
 from worker.execution.settlement_log import log_settled
 from worker.ledger.deletions import Ledger
 from worker.ledger.types import TakeResult, Tried
-from worker.model.errors import EraserError
+from worker.model.errors import EraserError, Unreachable
 from worker.retention.revalidation import Revalidation
 
 
@@ -35,12 +35,17 @@ class Turns:
         slot = self.prefetch.next(done) if use else None
         if slot:
             return TakeResult(), slot
-        with self.prefetch.turn:
+        # whoever has something to record waits for ever; others leave their threads to accounts whose ledger is there
+        if not self.prefetch.turn.acquire(timeout=-1 if done else self.ledger.patience_s):
+            raise Unreachable("another executor of this account waits for the ledger")
+        try:
             slot = self.prefetch.next(done) if use else None  # whoever was before may have brought one
             if slot:
                 return TakeResult(), slot
             result = self._take(key, done, want=want, wakeup=wakeup, tried=tried)
             return result, self._slot_of(result)
+        finally:
+            self.prefetch.turn.release()
 
     def _slot_of(self, result: TakeResult) -> Slot | None:
         """This executor's; the others of this process find theirs in `prefetch`."""

@@ -54,7 +54,7 @@ class Leases(AccountLedger):
         options |= {"tried": as_options(tried) if tried else None}
         options["waited"], self._caller.waits = self._caller.waits or None, True  # it may, should no answer come
         started = elapsed()
-        response = self.run_script("take", lean(options), keep_trying=until_recorded if settlement or earlier else None)
+        response = self.run_script("take", lean(options), keep_trying=until_recorded if settlement else None)
         self._caller.waits = "wait" in response
         go, trial, now = response.get("go"), response.get("try"), {"redis_ms": response["now"], "taken": started}
         return TakeResult(

@@ -143,7 +143,8 @@ local function admit(now, cfg, key)
     end
   end
   if till > now then return 'closed', till end
-  local wait = math.max(next_slot(now, cfg), window_opens(now, cfg, without_place(now, cfg))) - early(now, cfg) - now
+  local before = options.settle and early_to_settle(now, cfg) or early(cfg)
+  local wait = math.max(next_slot(now, cfg), window_opens(now, cfg, without_place(now, cfg))) - before - now
   if wait > 0 then return 'wait', wait end
   return 'go', probe
 end

@@ -6,7 +6,7 @@
 --   share, slow, throttled_until, throttles, throttled_at    how far below the limit we stay, and what 429s taught us
 --   call_ms              moving average of a call's length
 --   prepare_ms           how long what is asked right before a DELETE takes, nine times of ten
-local spacing, spacing_of_all, long, young, running, one_more_runs, full, window_opens, next_slot, record_departure, guess_preparation, record_preparation, lasts, early, enough_at_work, without_place, reserve, depart, throttle, recover
+local spacing, spacing_of_all, long, young, running, one_more_runs, full, window_opens, next_slot, record_departure, guess_preparation, record_preparation, lasts, early, early_to_settle, enough_at_work, without_place, reserve, depart, throttle, recover
 do
 
 local START_SHARE, MOST_SHARE, LEAST_SHARE = 0.985, 0.99, 0.90
@@ -20,7 +20,7 @@ function spacing(cfg)
 end
 local function change_pace(cfg, name, value)
   put(own(cfg, name), value)
-  spacings[cfg] = nil
+  spacings = {}  -- several kinds may share the family
 end
 
 -- The time between two slots where all kinds that wait are called.
@@ -113,7 +113,7 @@ end
 -- nobody.
 function next_slot(now, cfg)
   local slot = num(own(cfg, 'slot'), 0)
-  return slot > now and slot - now > 3 * spacing(cfg) + 2 * early(now, cfg) and now or slot
+  return slot > now and slot - now > 3 * spacing(cfg) + 2 * early(cfg) and now or slot
 end
 
 -- So many calls have a slot before the next one and no place yet: each takes its place CHECK ms before its slot.
@@ -137,29 +137,30 @@ end
 -- machine is then still in time. Holds and cancels bind until then.
 -- What is asked before the DELETE is asked before its slot, too: so the slot is used whatever that takes.
 -- Where slots are closer than that, the next few are taken at once: to ask again for each would cost more than the call.
--- So it would where a call ends between two slots: who settles it takes the next one, unless people ask these minutes,
--- who would have to wait for the one after it.
-local EARLY, LEAST_EARLY = 20, 5                          -- ms
+local EARLY, LEAST_EARLY = 20, 5  -- ms
+function early(cfg)
+  return math.min(EARLY, math.max(spacing(cfg) / 4, LEAST_EARLY)) + num(own(cfg, 'prepare_ms'), 0)
+end
+
+-- So it would where a call ends between two slots: whoever settles it takes the next one at once. Only where the account
+-- has nothing but jobs to call for that nobody asks about: people, and other kinds, would have to wait for the slot after it.
 local EARLY_TO_SETTLE, LEAST_EARLY_TO_SETTLE = 150, 10  -- ms
 local PEOPLE_ASK = 60000  -- ms: for so long after a person's deletion went
-local function people_ask(now) return math.abs(now - num('person_at', 0)) <= PEOPLE_ASK end
-function early(now, cfg)
-  local asked = num(own(cfg, 'prepare_ms'), 0)
-  if options.settle and asked == 0 and not people_ask(now) then
-    return math.max(LEAST_EARLY_TO_SETTLE, math.min(EARLY_TO_SETTLE, spacing(cfg)))
-  end
-  return math.min(EARLY, math.max(spacing(cfg) / 4, LEAST_EARLY)) + asked
+local function nothing_else(now, cfg)
+  return not cfg.own and not read_gate().prepare_ms and math.abs(now - num('person_at', 0)) > PEOPLE_ASK
+    and not waiting_kinds(options.gate)[2]
+end
+function early_to_settle(now, cfg)
+  if not nothing_else(now, cfg) then return early(cfg) end
+  return math.max(LEAST_EARLY_TO_SETTLE, math.min(EARLY_TO_SETTLE, spacing(cfg)))
 end
 
 -- Are those at work enough? No slot has passed, and as many calls as the pace needs are under way, whose executors take
 -- the next slots when they settle: whoever came to wait for one would never get it.
-local at_work
-each_call(function() at_work = nil end)
 function enough_at_work(now, cfg)
-  if next_slot(now, cfg) <= now or read_gate()[own(cfg, 'prepare_ms')] or people_ask(now) then return false end
+  if next_slot(now, cfg) <= now or lasts(cfg) == 0 or not nothing_else(now, cfg) then return false end
   local since = EARLY_TO_SETTLE + 3 * lasts(cfg)
-  at_work = at_work or redis.call('ZCOUNT', K.running, ms(now + cfg.lease - since), '+inf')
-  return at_work >= 1.1 * lasts(cfg) / spacing_of_all(cfg) and at_work > 0
+  return redis.call('ZCOUNT', K.running, ms(now + cfg.lease - since), '+inf') >= 1.1 * lasts(cfg) / spacing(cfg)
 end
 
 -- How long nine of ten take: one that took longer lifts it by a tenth, one that did not lowers it by a seventh of that.

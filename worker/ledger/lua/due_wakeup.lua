@@ -9,13 +9,13 @@
 --include _gate
 --include _wakeups
 --include _keep_time
-local SOON, SOON_ENOUGH = 500, 1000  -- ms: executors at work call each other; the dispatcher comes back for a wake-up that was lost
+local SOON = 500    -- ms: executors at work call each other; the dispatcher comes back for a wake-up that was lost
 local LATER = 5000  -- ms; while clocks disagree what is due may have to wait
 return once(function(now)
   keep_time()
   local answer = { wakeup = notify(now, options.gate, options.key) }
-  local at, soon = next_look(now, options.gate, options.key), enough_at_work(now, options.gate) and SOON_ENOUGH or SOON
-  if at then answer.next = tonumber(ms(at > now and at or now + (clocks_agree() and soon or LATER))) end
+  local at = next_look(now, options.gate, options.key)
+  if at then answer.next = tonumber(ms(at > now and at or now + (clocks_agree() and SOON or LATER))) end
   local lease = redis.call('ZRANGE', K.running, 0, 0, 'WITHSCORES')
   local ends = number(lease[2])
   if ends and (not answer.next or ends < answer.next) then answer.next = ends end

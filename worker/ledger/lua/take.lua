@@ -127,10 +127,11 @@ local function choose(now, cfg, probe)
     if one then return one end
     list_answered(now, name, false)
   end
-  local one, more, left = (probe or heads_are_bad(now, cfg)) and untried(now, cfg, seed) or nil
+  local well = not probe and not heads_are_bad(now, cfg)
+  local one, more, left = not well and untried(now, cfg, seed) or nil
   if not one then one, more, left = head(now, cfg) end
   if one then
-    one.tries = probe or one.tries
+    one.tries, one.heads_are_well = probe or one.tries, well
     return one
   end
   if probe and not more then list_answered(now, probe, false) end
@@ -210,7 +211,7 @@ return once(function(now)
   end
   if chosen.ref then
     answer.go = lease(now, its, chosen)
-    if options.others and its == cfg and chosen.lane == 'bulk' and not chosen.tries then answer.others = lease_ahead(now, options.others) end
+    if options.others and its == cfg and chosen.lane == 'bulk' and chosen.heads_are_well then answer.others = lease_ahead(now, options.others) end
     -- When a call outlasts a slot, the next slot needs another executor.
     local takes = (num('call_ms', cfg.interval) + num('prepare_ms', 0)) * 1.3
     if not chosen.tries and (takes > spacing(cfg) or takes > spacing_of_all(cfg)) then answer.wakeup = notify(now, cfg, options.key) end
@@ -220,9 +221,10 @@ return once(function(now)
   elseif chosen.more then
     answer.wait = 0
   elseif verdict == 'wait' and detail <= LONGEST_WAIT then
+    if options.settle then detail = detail + early_to_settle(now, its) - early(its) end  -- it settles nothing when it comes again
     local others = executors_waiting(now)
     local useful = math.max(1, math.ceil(lasts(cfg) / spacing_of_all(cfg)))
-    if others < useful and (options.settle or not enough_at_work(now, its)) then
+    if others < useful and (options.settle or options.waited or not enough_at_work(now, its)) then
       answer.wait = detail + others_before(now, cfg, detail) * spacing_of_all(cfg)
       redis.call('ZADD', K.waiting_executors, ms(now + answer.wait), executor)
     else
