@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 _SHORTEST: Final = 4  # characters: masking a shorter one would mask everything
 _VERSIONS: Final = 3
 
-_known: dict[str, tuple[str, ...]] = {}  # by source, the newest first
+_known: dict[str, tuple[tuple[str, ...], ...]] = {}  # by source: its versions, the newest first
 _all: list[frozenset[str]] = [frozenset()]  # of it, in one set, which is read without the lock
 _changing = Lock()
 
@@ -21,10 +21,10 @@ def add(source: str, *texts: str) -> None:
     """texts: what is secret of a source, such as a file, now."""
     now = tuple(text for text in texts if len(text) >= _SHORTEST)
     with _changing:
-        before = _known.get(source, ())
-        if now != before[: len(now)]:
-            _known[source] = (now + before)[: _VERSIONS * len(now)]
-            _all[0] = frozenset(chain.from_iterable(_known.values()))
+        versions = _known.get(source, ())
+        if now and now not in versions[:1]:
+            _known[source] = (now, *versions)[:_VERSIONS]
+            _all[0] = frozenset(chain.from_iterable(chain.from_iterable(_known.values())))
 
 
 def known() -> frozenset[str]:
