@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from tests.execution.test_executor import CLOCK
 from tests.execution.test_key_budget import House, house  # noqa: F401 - a fixture
 from tests.support.command import Command, Ended
 from tests.support.waiting import wait_until
+from worker.config import known_secrets
 from worker.config.clock import elapsed
 from worker.execution.executor import Executor
 from worker.execution.key_budget import KeyBlocked, KeyBudget
@@ -456,6 +458,22 @@ def test_threads_that_wait_for_a_token_give_up_within_their_own_deadline(simulat
 
 
 # Nothing shows a token or a password
+
+
+def test_a_token_is_not_kept_out_of_the_log_for_ever_because_the_password_was_changed(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    clock, password = Clock(), tmp_path / "password"
+    login = LoginSource(DEMO_USER, DEMO_DOMAIN, environ={}, password_file=password, clock=clock)
+    desk, given = Desk(simulator, clock=clock, login=login), []
+    for n in range(5):
+        password.write_text(f"password-{n}" + "\n" * n)
+        simulator.set_user(DEMO_USER, f"password-{n}")
+        clock.now += DAY
+        token = desk.take()
+        assert isinstance(token, Issued), token
+        given.append(str(token.value))
+    assert [value in known_secrets.known() for value in given] == [False, False, True, True, True]
 
 
 def test_nothing_shows_a_token_or_a_password(

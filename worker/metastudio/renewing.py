@@ -244,7 +244,7 @@ class Renewing(ABC, Generic[I]):
                 ends_at=sent + life_s,
                 on_trial=project_id in self._refused,
             )
-            known_secrets.add(f"{self.issuer} {login.fingerprint} {project_id}", *token.secrets)
+            known_secrets.add(f"{self.issuer} {id(self)} {project_id}", *token.secrets)
             self._refused.discard(project_id)
             self._tokens[project_id] = token
         return token
