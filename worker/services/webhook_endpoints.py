@@ -70,8 +70,8 @@ def add(
     made = replace(made, secret_ids=(_new_id(),), key_mark=mark(key))
     secret = _shown(key, made.secret_ids[0])
     begun = _fields(made, [{"id": made.secret_ids[0], "until": 1}])
-    _write(app, name, "", begun)
     try:
+        _write(app, name, "", begun)  # it may be recorded also where no answer came
         waiting = _waiting(app, name)
         _write(app, name, as_text(begun), begun)  # it is there still, so none of these waits for a later one
         _give_up(app, name, waiting)

@@ -256,6 +256,24 @@ def test_one_that_could_not_be_made_is_not_there(keyed: Command, monkeypatch: py
     assert keyed("webhooks", "add", "crm", URL, *WHY).code == 0
 
 
+def test_one_whose_beginning_was_recorded_without_an_answer_is_not_there(
+    keyed: Command, undertaker: Undertaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, writes = KeptEndpoints.write, []
+
+    def lost(kept: KeptEndpoints, *args: Any) -> str:
+        answer = write(kept, *args)
+        writes.append(args)
+        if len(writes) == 1:
+            raise Unreachable("lost")
+        return answer
+
+    monkeypatch.setattr(KeptEndpoints, "write", lost)
+    assert keyed("webhooks", "add", "crm", URL, *WHY).code != 0
+    assert undertaker.redis.hgetall("eraser:endpoints") == {}
+    assert keyed("webhooks", "add", "crm", URL, *WHY).code == 0
+
+
 def test_what_could_not_be_given_up_hides_no_removal(keyed: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*_: object) -> None:
         raise Unreachable("its server is away")
