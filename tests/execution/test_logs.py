@@ -14,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from worker.config import known_secrets
 from worker.config.accounts import CredentialsReference
 from worker.config.environment import SECRET
 from worker.config.keyless import KeylessReference, Source
@@ -159,6 +160,16 @@ def test_secrets_of_the_environment_are_masked_in_messages_and_fields(lines: io.
     assert SK not in text
     assert "ss-word" not in text
     assert json.loads(text.splitlines()[1])["job_id"] == "***"
+
+
+def test_a_short_secret_changes_no_event_of_ours_and_no_id(lines: io.StringIO) -> None:
+    known_secrets.add("REDIS_URL", "redis")
+    ids = {"project_id": "redis-project", "http_request_id": "of-redis-1", "worker": "redis"}
+    logging.getLogger("worker.execution.app_context").info("redis.away", extra={"error": "not redis", **ids})
+    logging.getLogger("kombu").info("redis.away")
+    ours, theirs = map(json.loads, lines.getvalue().splitlines())
+    assert (ours["event"], ours["error"], theirs["event"]) == ("redis.away", "not ***", "***.away")
+    assert {name: ours[name] for name in ids} == ids
 
 
 def test_secrets_in_files_are_masked(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ ECHO = (
     "0605768a2c8026af2f8bc00f4b0d3b7c/jobs/||host:h|x-app-userid:zhang san|x-security-token:gQpjbi1ub3J0aC00|hash"
 )
 
-secret = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="*"), min_size=4, max_size=60)
+secret = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="*"), min_size=8, max_size=60)
 
 
 @given(st.text(max_size=600))
@@ -71,6 +71,22 @@ def test_a_secret_is_spelled_once_however_many_calls_have_secrets_of_their_own(m
         for n in range(40):
             assert redact("it went well", secrets=(f"key-of-account-{n:02}", f"app-user-{n:02}")) == "it went well"
     assert len(spelled) <= 80
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("the password redis is wrong", "the password *** is wrong"),
+        ("redis", "***"),
+        ("redis://:redis@host", "***"),
+        ("口令redis错误", "口令***错误"),
+        ("predis and redis7 and REDIS", "predis and redis7 and REDIS"),
+    ],
+)
+def test_a_short_secret_is_masked_where_it_is_no_part_of_a_word(text: str, expected: str) -> None:
+    known_secrets.add("REDIS_URL", "redis")
+    assert redact(text) == expected
+    assert redact(text, secrets=["redis"]) == expected
 
 
 def test_a_secret_is_also_found_as_it_looks_in_a_url() -> None:

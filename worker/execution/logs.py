@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,6 +49,7 @@ _CHATTY = (
 )
 _SECRET_WORDS = ("TOKEN", "PASSWORD", "SECRET", "REDIS_URL", "BROKER_URL")
 _SECRET_ENDS = ("_AK", "_SK", "_AK_FILE", "_SK_FILE")  # also variables that the accounts' file names
+_EVENT = re.compile(r"[a-z_]+(\.[a-z_]+)+")  # ours; a word of one may be a password, too
 _LONGEST_TRACE = 40  # lines
 
 
@@ -71,7 +73,9 @@ class Redacted(logging.Formatter):
             message = record.getMessage()
         except Exception:  # a broken format string must not cost the event
             message = str(record.msg)
-        copied.msg, copied.args = redact(message, secrets=self._secrets), None
+        if not (record.name.startswith("worker.") and _EVENT.fullmatch(message)):
+            message = redact(message, secrets=self._secrets)
+        copied.msg, copied.args = message, None
         for name in _extras(copied):
             setattr(copied, name, clean(name, getattr(copied, name), self._secrets))
         if record.exc_info and not record.exc_text:
@@ -95,7 +99,7 @@ def clean(name: str, value: object, secrets: Sequence[str]) -> object:
         return value
     text = str(value)
     if name in _IDS:  # an id may look like a phone number
-        return without(text, secrets)
+        return without(text, secrets, long_only=True)  # half of an id would be another id
     return redact(text, secrets=secrets)
 
 

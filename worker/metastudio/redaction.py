@@ -18,7 +18,7 @@ from worker.config import known_secrets
 MAX_BYTES: Final = 200
 MASK: Final = "***"
 _MAX_INPUT: Final = 16 * 1024  # characters; only the first 200 bytes can be shown anyway
-_BEGINNING: Final = 8  # characters of a secret by which it is looked up
+_LONG: Final = 8  # characters; shorter secrets, such as `redis`, are parts of other words as well
 
 # The echo separates headers with "|", so everything up to the next one belongs to the value.
 _HEADERS: Final = re.compile(
@@ -56,13 +56,18 @@ def without_forms(text: str) -> str:
     return _NUMBERS.sub(lambda m: m[0] if m["keep"] else MASK, text)
 
 
-def without(text: str, secrets: Iterable[str]) -> str:
-    """The text without these and the known secrets; the longest first, so that none hides a part of another."""
+def without(text: str, secrets: Iterable[str], *, long_only: bool = False) -> str:
+    """The text without these and the known secrets; the longest first, so that none hides a part of another. A
+    short one is masked where no letter or digit of ASCII stands next to it, and with `long_only` nowhere.
+    """
     known = known_secrets.known()
     literals = _in(text, _index(known))
     others = [spelling for secret in secrets if secret not in known for spelling in _spellings(secret)]
     for literal in sorted((*literals, *others), key=len, reverse=True):
-        text = text.replace(literal, MASK)
+        if len(literal) >= _LONG:
+            text = text.replace(literal, MASK)
+        elif not long_only and literal in text:
+            text = re.sub(rf"(?<![0-9A-Za-z]){re.escape(literal)}(?![0-9A-Za-z])", MASK, text)
     return text
 
 
@@ -80,16 +85,16 @@ def _index(secrets: frozenset[str]) -> _Index:
     literals = [spelling for secret in secrets for spelling in _spellings(secret)]
     beginning = defaultdict(list)
     for literal in literals:
-        beginning[literal[:_BEGINNING]].append(literal)
-    return _Index(literals, [one for one in literals if len(one) < _BEGINNING], dict(beginning))
+        beginning[literal[:_LONG]].append(literal)
+    return _Index(literals, [one for one in literals if len(one) < _LONG], dict(beginning))
 
 
 def _in(text: str, index: _Index) -> Sequence[str]:
     """Those of the literals that may stand in it: with thousands of them, looking up each place of it costs less."""
     if len(text) > len(index.literals):
         return index.literals
-    places = range(len(text) - _BEGINNING + 1)
-    begun = [begins for at in places if (begins := text[at : at + _BEGINNING]) in index.beginning]
+    places = range(len(text) - _LONG + 1)
+    begun = [begins for at in places if (begins := text[at : at + _LONG]) in index.beginning]
     return [*index.shorter, *(one for begins in begun for one in index.beginning[begins])]
 
 
