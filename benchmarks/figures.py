@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import subprocess
 import sys
 import time
@@ -35,9 +36,10 @@ from worker.services.request import record
 from worker.simulator import DEMO_PROJECT
 
 _DELETED = DeletionFilter((State.DELETED,))
-ACCOUNTS = 200  # so few that each of them has its turn in time
-WARM_ROUNDS = 2  # of a figure's moves: first records, counters and places
-LOOK_EVERY = 10  # deletions of an account at 10/s: a dispatcher looks once a second where all goes well
+ACCOUNTS = 200
+WARM = 20  # deletions of each account before the figure: first records, counters and places
+CALL_S = 0.05
+LOOK_S = 0.5  # of a dispatcher at an account that works
 IDLE_S = 20.0
 CALM_S = 5.0  # after a worker's start
 
@@ -114,42 +116,42 @@ def moves(fleet: Fleet, count: int) -> Iterator[str]:
 
 
 def accounts(fleet: Fleet, count: int) -> Iterator[str]:
-    """How many accounts one Redis carries: the same moves of many accounts in turn, with what their dispatchers do."""
+    """How many accounts one Redis carries: the moves of many accounts at their pace, and no HTTP, by one client."""
     policy = replace(fleet.ledger.policy, interval=1000 / RATE)
     ledgers = [Ledger(fleet.client, f"tenant-{n:03d}", policy) for n in range(ACCOUNTS)]
     fleet.client.flushall()
-    rounds, redis_pid = count // ACCOUNTS, fleet.redis_server.pid
+    redis_pid = fleet.redis_server.pid
     assert redis_pid is not None
     for ledger in ledgers:
-        ledger.request([Target(DEMO_PROJECT, job) for job in ids(rounds + 5)], DeletionRequest(why="TICKET-4711"))
+        jobs = [Target(DEMO_PROJECT, job) for job in ids(2 * count // ACCOUNTS + WARM)]
+        ledger.request(jobs, DeletionRequest(why="TICKET-4711"))
     fleet.client.config_set("appendfsync", "everysec")
-    leases = [_first(ledger) for ledger in ledgers]
-    used, ran, turns = 0.0, 0, 0
-    for n in range(-WARM_ROUNDS, rounds):
-        if n == 0:
-            used, ran, turns = cpu_s(redis_pid), commands_run(fleet), 0
-        round_ends = time.monotonic() + 1 / RATE
-        for at, ledger in enumerate(ledgers):
-            if n % LOOK_EVERY == 0:
-                ledger.due_wakeup("key")
-            settlement: Settlement | None = _deleted(leases[at], OutcomeRules(fleet.app.schedule, "key", 0.5))
-            while (turn := ledger.take(worker="benchmark", key="key", settlement=settlement)).lease is None:
-                time.sleep(turn.wait_s or 0.001)
-                settlement, turns = None, turns + 1
-            leases[at], turns = turn.lease, turns + 1
-        time.sleep(max(0.0, round_ends - time.monotonic()))
-    used, ran = cpu_s(redis_pid) - used, commands_run(fleet) - ran
-    done = rounds * ACCOUNTS
+    at_work = [(time.monotonic(), n, _first(ledger)) for n, ledger in enumerate(ledgers)]
+    looked, done, moves, used, ran, began = [0.0] * ACCOUNTS, -WARM * ACCOUNTS, 0, 0.0, 0, 0.0
+    while done < count:
+        ends, n, lease = heapq.heappop(at_work)
+        time.sleep(max(0.0, ends - time.monotonic()))
+        settlement = _deleted(lease, OutcomeRules(fleet.app.schedule, "key", 0.5))
+        turn = ledgers[n].take(worker="benchmark", key="key", settlement=settlement)
+        while turn.lease is None:
+            time.sleep(turn.wait_s or 0.001)
+            turn, moves = ledgers[n].take(worker="benchmark", key="key"), moves + 1
+        heapq.heappush(at_work, (time.monotonic() + turn.lease.ahead_s + CALL_S, n, turn.lease))
+        if time.monotonic() - looked[n] > LOOK_S:
+            ledgers[n].due_wakeup("key")
+            looked[n] = time.monotonic()
+        if done == 0:
+            used, ran, moves, began = cpu_s(redis_pid), commands_run(fleet), 0, time.monotonic()
+        done, moves = done + 1, moves + 1
+    used, ran, took = cpu_s(redis_pid) - used, commands_run(fleet) - ran, time.monotonic() - began
     checked, checker = cpu_s(redis_pid), Checker(fleet.client, {one.account: one for one in ledgers}.__getitem__)
     checker.step({one.account for one in ledgers}, CHECKS)
-    share = (cpu_s(redis_pid) - checked) / CHECK_S
-    each = used / done
-    yield (
-        f"{ACCOUNTS} accounts in turn, {turns / done:.2f} moves a deletion and a dispatcher's look in {LOOK_EVERY}: "
-        f"{each * 1e6:.0f} us of Redis's CPU and {ran / done:.1f} commands each; the check for damage: {share:.1%} of "
-        f"the core; computed from both: the core, used at {REDIS_SHARE:.0%}, carries "
-        f"{(REDIS_SHARE - share) / each / RATE:.0f} accounts at {RATE}/s"
-    )
+    share, each = (cpu_s(redis_pid) - checked) / CHECK_S, used / done
+    pace = f"{done / took:.0f}/s in all, {moves / done:.2f} moves each, {1 / LOOK_S:.0f} looks of a dispatcher a second"
+    cost = f"{each * 1e6:.0f} us of Redis's CPU and {ran / done:.1f} commands each"
+    yield f"{ACCOUNTS} accounts at {RATE}/s: {pace}: {cost}; the check for damage: {share:.1%} of the core"
+    many = (REDIS_SHARE - share) / each / RATE
+    yield f"computed from both: the core, used at {REDIS_SHARE:.0%}, carries {many:.0f} such accounts"
     fleet.client.config_set("appendfsync", "always")
     fleet.client.flushall()
 

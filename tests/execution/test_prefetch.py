@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ import redis
 from tests.execution.test_executor import Shop
 from tests.support.ledgers import Bench
 from tests.support.waiting import PATIENCE_S, wait_until
+from worker.execution import executor as executors
 from worker.execution import prefetch as prefetched
 from worker.execution.app_context import AppContext
 from worker.execution.dispatcher import Dispatcher
@@ -103,6 +107,19 @@ def test_a_worker_that_stops_gives_back_what_it_did_not_send(shop: Shop, takes: 
     shop.work(prefetch=Roomy(3))
     assert [shop.ends(job) for job in JOBS] == ["deleted"] * 3 + ["pending turn"] * 2 + ["pending"] * 4
     assert shop.redis.zcard(shop.ledger.prefix + "running") == 0
+
+
+def test_whoever_has_no_more_time_calls_for_what_it_took_before(
+    shop: Shop, takes: Takes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its slots would have passed unused: a thirtieth of the limit at 10/s."""
+    shop.simulator.fill(9)
+    shop.request(*JOBS)
+    clock = itertools.chain([0.0, 0.0, 0.0], itertools.repeat(1e9))  # its time is over after the second take
+    monkeypatch.setattr(executors, "time", SimpleNamespace(monotonic=lambda: next(clock), sleep=time.sleep))
+    shop.work(prefetch=Roomy(3))
+    assert [shop.ends(job) for job in JOBS] == ["deleted"] * 5 + ["pending"] * 4
+    assert takes.brought == [1, 4, 0]
 
 
 def test_executors_of_one_process_use_what_any_of_them_took(shop: Shop, takes: Takes) -> None:

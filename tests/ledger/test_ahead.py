@@ -10,7 +10,7 @@ import redis
 
 from tests.support.ledgers import POLICY, PROJECT, Bench
 from worker.ledger.receipts import Receipts
-from worker.ledger.types import GateSignal, Lease
+from worker.ledger.types import DeletionRequest, GateSignal, KindPace, Lease, TakeResult
 from worker.model.states import Lane
 from worker.model.target import Target
 
@@ -41,12 +41,51 @@ def test_a_take_brings_the_next_leases_each_with_a_slot_and_a_number_of_its_own(
     assert [bench.state(job) for job in JOBS[:5]] == ["running"] * 4 + ["pending"]
 
 
-def test_none_is_brought_whose_slot_is_further_away_than_an_executor_comes_early(bench: Bench) -> None:
+def test_none_is_brought_whose_slot_is_more_than_a_moment_away(bench: Bench) -> None:
     bench.request(*JOBS)
     bench.client.hset(bench.p + "gate", "call_ms", "50")  # so that more than a few may be under way
     turn = bench.turn(ahead=11)
-    assert names(turn.ahead) == JOBS[1:5]
+    assert names(turn.ahead) == JOBS[1:10]
     assert bench.turn(ahead=11).lease is None, "no slot is free twice"
+
+
+def settles(bench: Bench, **more: object) -> TakeResult:
+    """The turn that settles a call of 50 ms."""
+    lease = bench.take()
+    bench.pass_time(lease.ahead_s + 0.05)
+    done = bench.settlement(lease, call_seq=lease.call_seq, departed_ms=lease.ahead_s * 1000)
+    return bench.turn(done, ahead=3, **more)
+
+
+def test_at_ten_a_second_a_turn_brings_the_next_call_and_no_more(client: redis.Redis) -> None:
+    bench = Bench(client)
+    bench.open()
+    bench.request(*JOBS)
+    turn = settles(bench)
+    assert turn.lease is not None
+    assert turn.lease.ahead_s == pytest.approx(0.0515, abs=0.001)
+    assert turn.ahead == ()
+
+
+def people_ask(bench: Bench) -> None:
+    bench.client.hset(bench.p + "gate", "person_at", str(bench.now))
+
+
+def an_asset_waits(bench: Bench) -> None:
+    bench.ledger.request([Target(PROJECT, "a", "asset")], DeletionRequest(delay_s=1.0))
+
+
+@pytest.mark.parametrize("wait", [people_ask, an_asset_waits])
+def test_none_is_brought_so_far_ahead_where_others_would_wait_for_it(
+    client: redis.Redis, wait: Callable[[Bench], None]
+) -> None:
+    bench = Bench(client, replace(POLICY, kinds=(KindPace("asset", "assets", 200.0, "assets", 200.0),)))
+    bench.open()
+    bench.request(*JOBS)
+    wait(bench)
+    turn = settles(bench)
+    assert (turn.lease, turn.ahead) == (None, ())
+    assert turn.wait_s is not None
 
 
 def test_whoever_wants_one_lease_gets_one(bench: Bench) -> None:

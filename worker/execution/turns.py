@@ -31,7 +31,8 @@ class Turns:
         self, key: str, done: Result | None, *, want: bool, wakeup: str | None = None, tried: Tried | None = None
     ) -> tuple[TakeResult, Slot | None]:
         """What follows: a lease that another executor took, or a take. The result of the last call goes with a take."""
-        use = want and not (wakeup or tried)
+        # whoever is alone and has no more time calls for what it took before: the slots are nobody else's
+        use = (want or not (self.stopping.is_set() or self.prefetch.shared)) and not (wakeup or tried)
         slot = self.prefetch.next(done) if use else None
         if slot:
             return TakeResult(), slot

@@ -143,8 +143,7 @@ local function admit(now, cfg, key)
     end
   end
   if till > now then return 'closed', till end
-  local before = options.settle and early_to_settle(now, cfg) or early(cfg)
-  local wait = math.max(next_slot(now, cfg), window_opens(now, cfg, without_place(now, cfg))) - before - now
+  local wait = wait_for_slot(now, cfg, options.settle and early_to_settle(now, cfg) or early(cfg))
   if wait > 0 then return 'wait', wait end
   return 'go', probe
 end

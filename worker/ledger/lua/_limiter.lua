@@ -6,7 +6,7 @@
 --   share, slow, throttled_until, throttles, throttled_at    how far below the limit we stay, and what 429s taught us
 --   call_ms              moving average of a call's length
 --   prepare_ms           how long what is asked right before a DELETE takes, nine times of ten
-local spacing, spacing_of_all, long, young, running, one_more_runs, full, window_opens, next_slot, record_departure, guess_preparation, record_preparation, lasts, early, early_to_settle, enough_at_work, without_place, reserve, depart, throttle, recover
+local spacing, spacing_of_all, long, young, running, one_more_runs, full, window_opens, next_slot, record_departure, guess_preparation, record_preparation, lasts, early, early_to_settle, wait_for_slot, enough_at_work, without_place, reserve, depart, throttle, recover
 do
 
 local START_SHARE, MOST_SHARE, LEAST_SHARE = 0.985, 0.99, 0.90
@@ -153,6 +153,11 @@ end
 function early_to_settle(now, cfg)
   if not nothing_else(now, cfg) then return early(cfg) end
   return math.max(LEAST_EARLY_TO_SETTLE, math.min(EARLY_TO_SETTLE, spacing(cfg)))
+end
+
+-- How long until whoever comes so long before its slot may take one; 0 or less: now.
+function wait_for_slot(now, cfg, before)
+  return math.max(next_slot(now, cfg), window_opens(now, cfg, without_place(now, cfg))) - before - now
 end
 
 -- Are those at work enough? No slot has passed, and as many calls as the pace needs are under way, whose executors take

@@ -153,7 +153,7 @@ end
 local function lease_ahead(now, most)
   local more = {}
   if num('closed', 0) + num('failing', 0) > 0 or read_gate().throttles then return nil end
-  while #more < most and not full(now, cfg) and admit(now, cfg, options.key) == 'go' do
+  while #more < most and not full(now, cfg) and wait_for_slot(now, cfg, early_to_settle(now, cfg)) <= 0 do
     local one = head(now, cfg, { 'bulk' })
     if not one or asked_first(one) then break end
     more[#more + 1] = lease(now, cfg, one)
