@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.waiting import PATIENCE_S
-from worker.config import forks
+from worker.config import forks, known_secrets
 from worker.execution import app_context
 from worker.execution.app_context import AppContext
 from worker.ledger.cluster import Cluster
@@ -24,6 +25,7 @@ WORKER = Path(__file__).parents[2] / "worker"
 LOGIN = LoginSource("u", "d", environ={})
 VIEW = View("k", "p", None)
 MAKERS: dict[str, Callable[[], object]] = {
+    "worker/config/known_secrets.py": lambda: known_secrets,
     "worker/ledger/cluster.py": lambda: Cluster([], lambda _host, _port: None),
     "worker/lookups/sightings.py": Sightings,
     "worker/metastudio/renewing.py": lambda: IamTokens(LOGIN, endpoint="https://iam.example.com"),
@@ -88,6 +90,9 @@ def test_every_lock_of_ours_is_known_here() -> None:
         if "simulator" not in path.parts
         and any(f"{word}{end}" in path.read_text(encoding="utf-8") for word in words for end in "()")
     }
+    bare = re.compile(r"^from threading import .*(Lock|Condition|Event|Semaphore)", re.MULTILINE)
+    by_another_name = [path.name for path in WORKER.rglob("*.py") if bare.search(path.read_text(encoding="utf-8"))]
+    assert not by_another_name, "write threading.Lock(), so that it is found here"
     assert found == {*MAKERS, *(f"worker/{name}" for name in THREADS)}
     assert all("when_forked(" in (WORKER.parent / name).read_text(encoding="utf-8") for name in MAKERS)
 

@@ -4,17 +4,28 @@ one adds it first. Where a source has another one now, the two before stay known
 
 from __future__ import annotations
 
+import threading
 from itertools import chain
-from threading import Lock
 from typing import Final
 from urllib.parse import unquote, urlsplit
+
+from worker.config.forks import when_forked
 
 _SHORTEST: Final = 4  # characters: masking a shorter one would mask everything
 _VERSIONS: Final = 3
 
 _known: dict[str, tuple[tuple[str, ...], ...]] = {}  # by source: its versions, the newest first
 _all: list[frozenset[str]] = [frozenset()]  # of it, in one set, which is read without the lock
-_changing = Lock()
+_changing: threading.Lock
+
+
+def _new_lock() -> None:
+    global _changing  # noqa: PLW0603 - a forked child has its own
+    _changing = threading.Lock()
+
+
+_new_lock()
+when_forked(_new_lock)
 
 
 def add(source: str, *texts: str) -> None:
